@@ -1,1 +1,10 @@
-//! 
+//! The gossip-rs node, sans-IO: `handle(now, input)`, then `poll()` until it is empty.
+//!
+//! Nothing in this crate reads a clock, a socket, a file or the system's randomness. Three drivers pump it: the service
+//! (`gossip-worker`), the simulator (`gossip-sim`) and the Maelstrom binary.
+
+pub mod consensus;
+pub mod coordination;
+pub mod mutants;
+
+pub mod time;

@@ -1,0 +1,13 @@
+//! A Raft group around any [`StateMachine`], sans-IO.
+//!
+//! `raft` 0.7 does the protocol; this module gives it time, randomness, storage, stamps, waiters and bounds. See
+//! `docs/protocol.md`.
+
+pub mod api;
+pub mod machine;
+
+pub use api::{
+    Change, Config, Consistency, Input, Member, Members, NodeId, Output, Persist, Recovered, Refusal, Role,
+    SnapshotData, SnapshotRecord, Status, Ticket, Token,
+};
+pub use machine::{RestoreError, StateMachine};

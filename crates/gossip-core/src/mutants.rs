@@ -1,0 +1,129 @@
+//! Planted bugs, one name each: the proof that the harness can see a bug of that kind.
+//!
+//! A component carries a [`Planted`] and asks `planted.is(Mutant::X)` where the bug would be. Without the cargo feature
+//! `mutants` there is no way to make a [`Planted`] that says yes, and each question is the constant `false`.
+
+macro_rules! mutants {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// Every planted bug.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Mutant { $($(#[$doc])* $variant,)* }
+
+        impl Mutant {
+            /// All of them, in the order of this file.
+            pub const ALL: &'static [Mutant] = &[$(Mutant::$variant,)*];
+
+            /// The name by which a start-up flag chooses it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Mutant::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+mutants! {
+    /// A takeover of an expired lease keeps the old fence (S2).
+    FenceNotRaisedOnTakeover = "fence-not-raised-on-takeover",
+    /// A write with a fence below the current one is accepted (S2).
+    FenceUnchecked = "fence-unchecked",
+    /// An acquire is granted although a lease is live (S1).
+    AcquireIgnoresLiveLease = "acquire-ignores-live-lease",
+    /// The holder's write is accepted after its deadline (S1).
+    ExpiryUnchecked = "expiry-unchecked",
+    /// A lease is still taken for live at its deadline's very instant (S1, boundary).
+    ExpiryOffByOne = "expiry-off-by-one",
+    /// Unpark leaves the fence as it was (S2).
+    UnparkKeepsFence = "unpark-keeps-fence",
+    /// Ending a run does not raise its shards' fences (S3).
+    CancelDoesNotFence = "cancel-does-not-fence",
+    /// A Done shard may be acquired again (S3).
+    DoneIsAcquirable = "done-is-acquirable",
+    /// A run is completed while a shard is Active (S3).
+    CompleteRunIgnoresActive = "complete-run-ignores-active",
+    /// A split loses the key at the cut (S4).
+    SplitDropsBoundary = "split-drops-boundary",
+    /// A residual split gives the sibling the parent's whole range (S4).
+    ResidualOverlaps = "residual-overlaps",
+    /// A replayed op id is applied again (S5).
+    OpLogForgotten = "op-log-forgotten",
+    /// The op log is asked after the lease, so that a replay after expiry is refused (S5).
+    OpLogAfterLease = "op-log-after-lease",
+    /// Two payloads under one op id are taken for the same (S5).
+    OpIdConflictUnchecked = "op-id-conflict-unchecked",
+    /// A cursor may move back (S7).
+    CursorMovesBack = "cursor-moves-back",
+    /// A cursor may leave the range (S7).
+    CursorLeavesRange = "cursor-leaves-range",
+    /// A release forgets the cursor (S7).
+    ReleaseForgetsCursor = "release-forgets-cursor",
+    /// The snapshot leaves the op log out (S5).
+    SnapshotWithoutOpLog = "snapshot-without-op-log",
+    /// A linearizable read is answered from the local state at once (L).
+    StaleRead = "stale-read",
+    /// A deposed leader goes on answering reads by its own clock (L).
+    LeaseBasedRead = "lease-based-read",
+    /// The leader stamps proposals with its wall clock (S1).
+    WallClockLease = "wall-clock-lease",
+    /// A new leader's lease clock starts at its own uptime instead of the last applied stamp (S1).
+    LeaseClockRestarts = "lease-clock-restarts",
+    /// Messages and answers go out before the write is durable (S8).
+    AckBeforeSync = "ack-before-sync",
+    /// The vote is not written (leader per term).
+    VoteNotPersisted = "vote-not-persisted",
+    /// A proposal is answered when it is appended, not when it is committed (S8).
+    AckBeforeCommit = "ack-before-commit",
+    /// A restart forgets the last log entry although it was synced (S8).
+    RestartDropsTail = "restart-drops-tail",
+    /// A waiter is granted the lease without asking the state machine (S1).
+    WaiterGrantedUnasked = "waiter-granted-unasked",
+    /// A holder counts its lease from the answer instead of from before it sent (S1, believed).
+    HolderCountsFromAnswer = "holder-counts-from-answer",
+    /// A checksum mismatch is read as if it were good (S8).
+    ChecksumUnchecked = "checksum-unchecked",
+    /// One-way silence is taken for health: the leader never steps down without a quorum (S6).
+    NoCheckQuorum = "no-check-quorum",
+    /// Anti-entropy never sends facts of other nodes (G1).
+    GossipOwnFactsOnly = "gossip-own-facts-only",
+}
+
+/// The bug planted in this process, if any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Planted {
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
+}
+
+impl Planted {
+    /// No bug.
+    pub const NONE: Planted = Planted {
+        #[cfg(feature = "mutants")]
+        mutant: None,
+    };
+
+    /// Whether this bug is the planted one.
+    #[cfg(feature = "mutants")]
+    #[inline]
+    pub fn is(self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    /// Whether this bug is the planted one: never, in a build without the feature.
+    #[cfg(not(feature = "mutants"))]
+    #[inline(always)]
+    pub const fn is(self, _: Mutant) -> bool {
+        false
+    }
+
+    /// The bug with this name, or `None` if there is none.
+    #[cfg(feature = "mutants")]
+    pub fn named(name: &str) -> Option<Planted> {
+        Mutant::ALL.iter().copied().find(|m| m.name() == name).map(Planted::from)
+    }
+}
+
+#[cfg(feature = "mutants")]
+impl From<Mutant> for Planted {
+    fn from(mutant: Mutant) -> Self {
+        Planted { mutant: Some(mutant) }
+    }
+}
