@@ -1,0 +1,31 @@
+# Every command of the project. `make` alone lists them.
+SHELL := /bin/bash
+CARGO ?= cargo
+ARGS  ?=
+BIN   := target/release
+
+.DEFAULT_GOAL := help
+.PHONY: help build verify test sim maelstrom jepsen jepsen-doctor jepsen-mutants mutants nightly signoff bench check fix
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+build: ## Build the release binaries
+	$(CARGO) build --release --locked --workspace --bins
+
+verify: build ## The main job: 3 real nodes, lease-exclusivity under pause-random-node, one report (ARGS= passes through)
+	$(BIN)/gossip-verify test --workload lease-exclusivity --nemesis pause-random-node $(ARGS)
+
+test: ## All tests; what CI calls
+	tools/test
+
+sim: ## Simulator: sweep the three levels for about a minute, print the coverage
+	$(CARGO) run --release --locked -p gossip-sim -- sweep --levels 1,2,3 $(ARGS)
+
+check: ## Format and lint, changing nothing
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+fix: ## Format and apply what the linter can mend
+	$(CARGO) fmt --all
+	$(CARGO) clippy --release --workspace --all-targets --fix --allow-dirty --allow-staged
