@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::Cursor;
-use super::ids::{Fence, RunId, ShardId, Stamp, WorkerId};
+use super::ids::{Fence, RunId, ShardId, Stamp, TenantId, WorkerId};
 use super::range::Range;
 
 /// The outcome of a mutation that took place. It is kept in the op log and replayed for the same op id.
@@ -212,6 +212,15 @@ pub struct LeaseView {
     pub granted: Stamp,
     /// Live while the lease clock is below this.
     pub deadline: Stamp,
+}
+
+/// A read in a tenant's name: it sees nothing of other tenants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantQuery {
+    /// The tenant that asks.
+    pub tenant: TenantId,
+    /// What it asks.
+    pub query: Query,
 }
 
 /// What can be read.

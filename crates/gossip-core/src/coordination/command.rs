@@ -20,7 +20,8 @@ pub struct Command {
     pub op: Op,
 }
 
-/// The mutations.
+/// The mutations. They stand in logs and are hashed for the op log as `postcard` writes them: new ones go to the end, and no field
+/// is changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
     /// Makes a run, Open.
@@ -181,6 +182,15 @@ impl Op {
         match self {
             Op::Acquire { worker, .. } | Op::Claim { worker, .. } => Some(worker),
             _ => self.lease().map(|l| &l.worker),
+        }
+    }
+
+    /// The cursor that is handed in, if one is.
+    pub fn cursor(&self) -> Option<&Cursor> {
+        match self {
+            Op::Checkpoint { cursor, .. } => Some(cursor),
+            Op::Complete { cursor, .. } => cursor.as_ref(),
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The names by which callers speak of things, checked once at the edge.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $max:expr, $extra:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The longest name, in bytes.
@@ -34,16 +35,13 @@ macro_rules! name {
             /// Checks `text`: 1 to [`Self::MAX`] bytes of ASCII letters, digits and the punctuation
             #[doc = concat!("`", $extra, "`.")]
             pub fn parse(field: &str, text: &str) -> Result<Self, Invalid> {
-                if text.is_empty() || text.len() > Self::MAX {
-                    return Err(Invalid::new(field, format!("must be 1 to {} bytes long, is {}", Self::MAX, text.len())));
-                }
-                match text.chars().find(|c| !c.is_ascii_alphanumeric() && !$extra.contains(*c)) {
-                    Some(c) => Err(Invalid::new(
-                        field,
-                        format!("may hold ASCII letters, digits and {} only, holds {c:?}", $extra),
-                    )),
-                    None => Ok($name(text.into())),
-                }
+                check_name(field, text, Self::MAX, $extra)?;
+                Ok($name(text.into()))
+            }
+
+            /// Checks a name that did not come through [`Self::parse`]: one that was read back from the log.
+            pub fn recheck(&self, field: &str) -> Result<(), Invalid> {
+                check_name(field, &self.0, Self::MAX, $extra)
             }
 
             /// The name as text.
@@ -64,6 +62,17 @@ macro_rules! name {
             }
         }
     };
+}
+
+fn check_name(field: &str, text: &str, max: usize, extra: &str) -> Result<(), Invalid> {
+    if text.is_empty() || text.len() > max {
+        return Err(Invalid::new(field, format!("must be 1 to {max} bytes long, is {}", text.len())));
+    }
+    if text.bytes().all(|b| b.is_ascii_alphanumeric() || extra.as_bytes().contains(&b)) {
+        return Ok(());
+    }
+    let stranger = text.chars().find(|c| !c.is_ascii_alphanumeric() && !extra.contains(*c)).unwrap_or_default();
+    Err(Invalid::new(field, format!("may hold ASCII letters, digits and {extra} only, holds {stranger:?}")))
 }
 
 name!(
@@ -90,13 +99,13 @@ impl ShardId {
 
     /// Checks a caller's name for a root.
     pub fn parse_root(field: &str, text: &str) -> Result<Self, Invalid> {
-        if text.len() > Self::MAX_ROOT {
-            return Err(Invalid::new(field, format!("must be 1 to {} bytes long, is {}", Self::MAX_ROOT, text.len())));
-        }
-        if text.contains('~') {
-            return Err(Invalid::new(field, "may not hold '~', which marks the children of a split"));
-        }
-        Self::parse(field, text)
+        check_root(field, text)?;
+        Ok(ShardId(text.into()))
+    }
+
+    /// Checks a root's name that did not come through [`Self::parse_root`].
+    pub fn recheck_root(&self, field: &str) -> Result<(), Invalid> {
+        check_root(field, &self.0)
     }
 
     /// The root from which this shard came by splits: itself for a root.
@@ -108,6 +117,16 @@ impl ShardId {
     pub fn child(&self, n: u64) -> ShardId {
         ShardId(format!("{}~{n}", self.root()).into())
     }
+}
+
+fn check_root(field: &str, text: &str) -> Result<(), Invalid> {
+    if text.len() > ShardId::MAX_ROOT {
+        return Err(Invalid::new(field, format!("must be 1 to {} bytes long, is {}", ShardId::MAX_ROOT, text.len())));
+    }
+    if text.contains('~') {
+        return Err(Invalid::new(field, "may not hold '~', which marks the children of a split"));
+    }
+    check_name(field, text, ShardId::MAX, "._-:")
 }
 
 /// The caller's random idempotency key for one mutation.
@@ -139,6 +158,13 @@ impl fmt::Debug for OpId {
 /// A per-shard counter raised by every grant. Writes must carry the current one exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fence(pub u64);
+
+impl Fence {
+    /// The fence of the next grant.
+    pub fn next(self) -> Fence {
+        Fence(self.0 + 1)
+    }
+}
 
 impl fmt::Display for Fence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

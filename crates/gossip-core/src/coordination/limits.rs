@@ -22,6 +22,11 @@ pub const MIN_LEASE_MS: u64 = 100;
 pub const MAX_LEASE_MS: u64 = 24 * 60 * 60 * 1000;
 /// Answers kept for each shard beyond those that are never evicted: the newest this many.
 pub const OP_LOG_PER_SHARD: usize = 64;
+/// Bytes of ranges and cursors that the evictable answers of one shard may hold: grants of shards with large cursors are
+/// kept for fewer than [`OP_LOG_PER_SHARD`] operations, and always for at least three.
+pub const OP_LOG_BYTES_PER_SHARD: usize = 256 * 1024;
+/// Deletions of runs remembered for each tenant, so that a retried deletion does not hit a new run of the same name.
+pub const DELETIONS_PER_TENANT: usize = 1_024;
 
 /// What an operator may set. It is part of the replicated state, so that every node decides alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

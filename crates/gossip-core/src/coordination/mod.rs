@@ -3,14 +3,31 @@
 //! It is deterministic: `apply` is a function of the state and the command with its stamp. See `docs/protocol.md`.
 
 pub mod answer;
+mod check;
+mod claims;
 pub mod command;
 pub mod error;
 pub mod ids;
+mod invariants;
+mod leases;
 pub mod limits;
+mod machine;
+mod oplog;
 pub mod range;
+mod reads;
+mod run;
+mod runs;
+mod shard;
+mod snapshot;
+mod splits;
+mod state;
+mod waits;
 
-pub use answer::{Answer, Grant, Query, RunStatus, ShardStatus, ShardView, View};
+pub use answer::{Answer, Grant, Query, RunStatus, ShardStatus, ShardView, TenantQuery, View};
 pub use command::{Command, Cursor, LeaseRef, Op, ShardSpec};
 pub use error::Rejection;
 pub use ids::{Fence, Invalid, OpId, RunId, ShardId, Stamp, TenantId, WorkerId};
+pub use invariants::{Rule, Violation};
 pub use range::{Key, Range};
+pub use state::{State, Totals};
+pub use waits::WaitKey;

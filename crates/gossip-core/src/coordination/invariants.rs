@@ -1,0 +1,204 @@
+//! What must be true of the state at every moment: for the simulator, and for every snapshot that is restored.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::answer::{ShardCounts, ShardStatus};
+use super::ids::{Fence, RunId, ShardId, TenantId};
+use super::limits::{MAX_ROOTS, OP_LOG_PER_SHARD};
+use super::range::{Key, Range};
+use super::run::Run;
+use super::shard::{Shard, Slot};
+use super::state::{State, Tenant};
+
+/// A rule that the state breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{rule} of {tenant}/{run}{}: {what}", shard.as_ref().map(|s| format!("/{s}")).unwrap_or_default())]
+pub struct Violation {
+    /// Which kind of rule.
+    pub rule: Rule,
+    /// Where.
+    pub tenant: TenantId,
+    /// Where.
+    pub run: RunId,
+    /// Where, if it is one shard's.
+    pub shard: Option<ShardId>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// The kinds of rules that one state can be asked about, without its past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// S1: a lease stands on an Active shard only, and counts from its grant.
+    Lease,
+    /// S2: a lease has a fence that a grant has raised.
+    Fence,
+    /// S3: an ended run has no unfinished shard.
+    Ending,
+    /// S4: the leaves tile the roots.
+    Coverage,
+    /// S7: a cursor lies in the range.
+    Cursor,
+    /// Counts, names, references and indexes agree with the records.
+    Bookkeeping,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Rule::Lease => "lease (S1)",
+            Rule::Fence => "fence (S2)",
+            Rule::Ending => "ending (S3)",
+            Rule::Coverage => "coverage (S4)",
+            Rule::Cursor => "cursor (S7)",
+            Rule::Bookkeeping => "bookkeeping",
+        })
+    }
+}
+
+/// A broken rule of a run, before it is known which run.
+struct Broken {
+    rule: Rule,
+    shard: Option<ShardId>,
+    what: String,
+}
+
+type Checked = Result<(), Broken>;
+
+fn ensure(holds: bool, rule: Rule, shard: Option<&Shard>, what: impl FnOnce() -> String) -> Checked {
+    if holds {
+        return Ok(());
+    }
+    Err(Broken { rule, shard: shard.map(|shard| shard.name.clone()), what: what() })
+}
+
+impl State {
+    /// Checks every rule on the whole state: O(n log n) in shards and op log.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        for (tenant_name, tenant) in &self.data.tenants {
+            for (run_name, run) in &tenant.runs {
+                check_run(tenant, run).map_err(|Broken { rule, shard, what }| Violation {
+                    rule,
+                    tenant: tenant_name.clone(),
+                    run: run_name.clone(),
+                    shard,
+                    what,
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_run(tenant: &Tenant, run: &Run) -> Checked {
+    let shards: u64 = tenant.runs.values().map(|run| run.shards.len() as u64).sum();
+    ensure(tenant.shards == shards, Rule::Bookkeeping, None, || {
+        format!("the tenant has {shards} shards and counts {}", tenant.shards)
+    })?;
+    check_references(run)?;
+    for shard in &run.shards {
+        check_shard(run, shard)?;
+    }
+    check_counts(run)?;
+    check_claims(run)?;
+    check_coverage(run)
+}
+
+/// Slots come first: the other checks follow them.
+fn check_references(run: &Run) -> Checked {
+    let slots = run.shards.len() as u64;
+    for shard in &run.shards {
+        let known = (shard.root as usize) < run.roots.len() && shard.parent.is_none_or(|p| u64::from(p) < slots);
+        ensure(known, Rule::Bookkeeping, Some(shard), || "its root or parent does not exist".into())?;
+    }
+    for outcome in run.log.outcomes() {
+        let end = outcome.slots().end;
+        ensure(end <= slots, Rule::Bookkeeping, None, || format!("the op log names slot {end} of {slots}"))?;
+    }
+    let named = run.names.len() == run.shards.len()
+        && (0..).zip(&run.shards).all(|(slot, shard): (Slot, &Shard)| run.names.get(&shard.name) == Some(&slot));
+    ensure(named, Rule::Bookkeeping, None, || "the index of names does not match the shards".into())?;
+    let roots = run.roots.len();
+    ensure(roots <= MAX_ROOTS, Rule::Bookkeeping, None, || format!("there are {roots} roots"))
+}
+
+fn check_shard(run: &Run, shard: &Shard) -> Checked {
+    let this = Some(shard);
+    if let Some(lease) = &shard.lease {
+        ensure(shard.status == ShardStatus::Active, Rule::Lease, this, || {
+            format!("a lease stands on a shard that is {}", shard.status.name())
+        })?;
+        ensure(lease.granted <= lease.deadline, Rule::Lease, this, || "the lease ends before it begins".into())?;
+        ensure(shard.fence > Fence(0), Rule::Fence, this, || "a lease stands and the fence is 0".into())?;
+    }
+    let unfinished = !shard.status.is_terminal();
+    ensure(!(unfinished && run.status.is_terminal()), Rule::Ending, this, || {
+        format!("it is {} in a run that is {}", shard.status.name(), run.status.name())
+    })?;
+    ensure(shard.range.is_proper(), Rule::Coverage, this, || format!("it owns no key: {}", shard.range))?;
+    if let Some(cursor) = &shard.cursor {
+        let inside = shard.range.contains(&cursor.key);
+        ensure(inside, Rule::Cursor, this, || format!("its cursor is outside of {}", shard.range))?;
+    }
+    let kept = shard.recent.len();
+    ensure(kept <= OP_LOG_PER_SHARD, Rule::Bookkeeping, this, || format!("{kept} evictable answers are kept"))?;
+    let logged = shard.recent.iter().all(|op_id| run.log.contains(*op_id));
+    ensure(logged, Rule::Bookkeeping, this, || "an evictable answer is not in the op log".into())
+}
+
+fn check_counts(run: &Run) -> Checked {
+    let mut counts = ShardCounts::default();
+    run.shards.iter().for_each(|shard| *counts.of(shard.status) += 1);
+    ensure(counts == run.counts, Rule::Bookkeeping, None, || format!("there are {counts:?}, counted {:?}", run.counts))
+}
+
+fn check_claims(run: &Run) -> Checked {
+    let mut filed = 0;
+    for (slot, free) in run.claims.iter() {
+        let shard = run.shard(slot);
+        filed += 1;
+        // One that is filed as free may have a lease that a claim found expired; one with a deadline has a lease.
+        let right = shard.status == ShardStatus::Active && (free || shard.lease.is_some());
+        ensure(right, Rule::Bookkeeping, Some(shard), || "the index of claims does not match it".into())?;
+    }
+    let active = run.counts.active;
+    ensure(filed == active, Rule::Bookkeeping, None, || format!("{active} shards are Active, {filed} can be claimed"))
+}
+
+/// The leaves (all shards but Split) own what the roots own, each key once.
+fn check_coverage(run: &Run) -> Checked {
+    let leaves = run.shards.iter().filter(|shard| shard.status != ShardStatus::Split);
+    let leaves = union(leaves.map(|shard| &*shard.range))?;
+    let roots = union(run.roots.iter().map(|root| &*root.range))?;
+    ensure(leaves == roots, Rule::Coverage, None, || "the leaves do not cover what the roots do".into())
+}
+
+/// Joins ranges that touch; refuses those that overlap.
+fn union<'a>(ranges: impl Iterator<Item = &'a Range>) -> Result<Vec<(&'a Key, &'a Key)>, Broken> {
+    let sorted: BTreeMap<(&Key, &Key), usize> = ranges.fold(BTreeMap::new(), |mut map, range| {
+        *map.entry((&range.start, &range.end)).or_default() += 1;
+        map
+    });
+    let mut joined: Vec<(&Key, &Key)> = Vec::new();
+    for ((start, end), times) in sorted {
+        let touches = match joined.last() {
+            Some((_, last)) => {
+                ensure(!last.is_empty() && *last <= start, Rule::Coverage, None, || {
+                    format!("two shards own the key {start:02x?}")
+                })?;
+                *last == start
+            }
+            None => false,
+        };
+        ensure(times == 1, Rule::Coverage, None, || format!("{times} shards own the key {start:02x?}"))?;
+        match joined.last_mut() {
+            Some((_, last)) if touches => *last = end,
+            _ => joined.push((start, end)),
+        }
+    }
+    Ok(joined)
+}

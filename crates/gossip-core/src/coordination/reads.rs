@@ -1,0 +1,78 @@
+//! Reads of the state as it stands.
+
+use std::ops::Bound;
+
+use super::answer::{LeaseView, Query, ShardStatus, ShardView, TenantQuery, View};
+use super::error::Rejection;
+use super::ids::{Invalid, RunId, ShardId, TenantId};
+use super::limits::MAX_PAGE;
+use super::run::Run;
+use super::shard::{Shard, Slot};
+use super::state::State;
+
+impl State {
+    pub(super) fn view(&self, TenantQuery { tenant, query }: &TenantQuery) -> Result<View, Rejection> {
+        match query {
+            Query::Run { run } => Ok(View::Run(self.run(tenant, run)?.summary_now(run))),
+            Query::Runs { after, limit } => self.list_runs(tenant, after.as_ref(), check_limit(*limit)?),
+            Query::Shard { run, shard } => {
+                let run = self.run(tenant, run)?;
+                Ok(View::Shard(run.view(run.slot(shard)?)))
+            }
+            Query::Shards { run, after, status, limit } => {
+                Ok(self.run(tenant, run)?.list(after.as_ref(), *status, check_limit(*limit)?))
+            }
+        }
+    }
+
+    pub(super) fn run(&self, tenant: &TenantId, run: &RunId) -> Result<&Run, Rejection> {
+        self.data.tenants.get(tenant).and_then(|tenant| tenant.runs.get(run)).ok_or(Rejection::RunNotFound)
+    }
+
+    /// A tenant that was never heard of has no runs, which is no error.
+    fn list_runs(&self, tenant: &TenantId, after: Option<&RunId>, limit: usize) -> Result<View, Rejection> {
+        let runs = self.data.tenants.get(tenant).map(|tenant| &tenant.runs);
+        let mut rest = runs.into_iter().flat_map(|runs| runs.range((past(after), Bound::Unbounded)));
+        let runs = rest.by_ref().take(limit).map(|(name, run)| run.summary_now(name)).collect();
+        Ok(View::Runs { runs, more: rest.next().is_some() })
+    }
+}
+
+impl Run {
+    fn list(&self, after: Option<&ShardId>, status: Option<ShardStatus>, limit: usize) -> View {
+        let all = self.names.range((past(after), Bound::Unbounded)).map(|(_, &slot)| slot);
+        let mut rest = all.filter(|&slot| status.is_none_or(|status| self.shard(slot).status == status));
+        let shards = rest.by_ref().take(limit).map(|slot| self.view(slot)).collect();
+        View::Shards { shards, more: rest.next().is_some() }
+    }
+
+    fn view(&self, slot: Slot) -> ShardView {
+        let Shard { name, root, parent, range, status, fence, lease, cursor, reason, .. } = self.shard(slot);
+        ShardView {
+            shard: name.clone(),
+            parent: parent.map(|parent| self.shard(parent).name.clone()),
+            range: (**range).clone(),
+            status: *status,
+            fence: *fence,
+            lease: lease.as_ref().map(|lease| LeaseView {
+                worker: lease.worker.clone(),
+                granted: lease.granted,
+                deadline: lease.deadline,
+            }),
+            cursor: cursor.as_deref().cloned(),
+            metadata: self.roots[*root as usize].metadata.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+fn past<T>(after: Option<&T>) -> Bound<&T> {
+    after.map_or(Bound::Unbounded, Bound::Excluded)
+}
+
+fn check_limit(limit: usize) -> Result<usize, Rejection> {
+    if (1..=MAX_PAGE).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Invalid::new("limit", format!("must be 1 to {MAX_PAGE}, is {limit}")).into())
+}

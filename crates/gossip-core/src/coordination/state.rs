@@ -1,0 +1,171 @@
+//! The state: tenants, their runs, and the entry point of every mutation.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::answer::Answer;
+use super::command::{Command, Op};
+use super::error::Rejection;
+use super::ids::{Fence, OpId, RunId, Stamp, TenantId};
+use super::limits::{DELETIONS_PER_TENANT, Quotas};
+use super::oplog::Payload;
+use super::run::{Context, Quota, Run};
+use crate::mutants::Planted;
+
+/// The replicated state machine of the service.
+///
+/// Its size follows the live data: with a run go its shards and its op log. What stays of a tenant whose runs are all deleted is
+/// its name, a fence floor and its last deletions.
+#[derive(Clone)]
+pub struct State {
+    pub(super) data: Data,
+    pub(super) planted: Planted,
+    scratch: Vec<u8>,
+}
+
+/// What is replicated and goes into a snapshot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Data {
+    pub(super) quotas: Quotas,
+    /// The newest stamp that was applied.
+    pub(super) clock: Stamp,
+    pub(super) tenants: BTreeMap<TenantId, Tenant>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Tenant {
+    pub(super) runs: BTreeMap<RunId, Run>,
+    /// Shards of all its runs.
+    pub(super) shards: u64,
+    /// The highest fence of the runs that were deleted: where new shards start, so that a fence never comes twice for the same
+    /// names, also when a run's name is used again.
+    pub(super) floor: Fence,
+    /// The newest deletions, oldest first.
+    deletions: VecDeque<(OpId, Payload)>,
+}
+
+/// How much there is, for metrics and tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Tenants that have runs or have deleted some.
+    pub tenants: u64,
+    /// Runs, ended ones counted.
+    pub runs: u64,
+    /// Shards, terminal ones counted.
+    pub shards: u64,
+    /// Answers kept for replays.
+    pub op_log_entries: u64,
+}
+
+impl State {
+    /// An empty state. `planted` belongs to this process and is never replicated.
+    pub fn new(quotas: Quotas, planted: Planted) -> Self {
+        let data = Data { quotas, clock: Stamp::default(), tenants: BTreeMap::new() };
+        State { data, planted, scratch: Vec::new() }
+    }
+
+    /// The lease clock as of the last applied entry.
+    pub fn clock(&self) -> Stamp {
+        self.data.clock
+    }
+
+    /// The quotas in force.
+    pub fn quotas(&self) -> &Quotas {
+        &self.data.quotas
+    }
+
+    /// The tenants that have runs, in order of their names.
+    pub fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        self.data.tenants.iter().filter(|(_, tenant)| !tenant.runs.is_empty()).map(|(name, _)| name)
+    }
+
+    /// Counts what there is: O(number of runs).
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals { tenants: self.data.tenants.len() as u64, ..Totals::default() };
+        for tenant in self.data.tenants.values() {
+            totals.runs += tenant.runs.len() as u64;
+            totals.shards += tenant.shards;
+            totals.op_log_entries += tenant.runs.values().map(|run| run.log.len() as u64).sum::<u64>();
+        }
+        totals
+    }
+
+    pub(super) fn mutate(&mut self, index: u64, stamp: Stamp, command: &Command) -> Result<Answer, Rejection> {
+        self.data.clock = self.data.clock.max(stamp);
+        command.check()?;
+        let payload = Payload::of(command, &mut self.scratch);
+        match &command.op {
+            Op::CreateRun { metadata } => self.create(index, payload, command, metadata),
+            Op::DeleteRun => self.delete(payload, command),
+            _ => self.mutate_run(index, payload, command),
+        }
+    }
+
+    fn mutate_run(&mut self, index: u64, payload: Payload, command: &Command) -> Result<Answer, Rejection> {
+        let Data { quotas, clock, tenants } = &mut self.data;
+        let tenant = tenants.get_mut(&command.tenant).ok_or(Rejection::RunNotFound)?;
+        let run = tenant.runs.get_mut(&command.run).ok_or(Rejection::RunNotFound)?;
+        let shards = Quota {
+            field: "quota.shards_per_tenant",
+            max: quotas.shards_per_tenant.min(u64::from(u32::MAX)),
+            used: tenant.shards,
+        };
+        let cx = Context { index, now: *clock, payload, planted: self.planted, floor: tenant.floor, shards };
+        let before = run.shards.len();
+        let answer = run.apply(&cx, command);
+        tenant.shards += (run.shards.len() - before) as u64;
+        answer
+    }
+
+    fn create(
+        &mut self,
+        index: u64,
+        payload: Payload,
+        command: &Command,
+        metadata: &[u8],
+    ) -> Result<Answer, Rejection> {
+        let known = self.data.tenants.get(&command.tenant);
+        if known.is_some_and(|tenant| tenant.runs.contains_key(&command.run)) {
+            return self.mutate_run(index, payload, command);
+        }
+        let used = known.map_or(0, |tenant| tenant.runs.len() as u64);
+        Quota { field: "quota.runs_per_tenant", max: self.data.quotas.runs_per_tenant, used }.admit(1)?;
+        let run = Run::created(index, payload, command.op_id, metadata);
+        let answer = Answer::Run(run.summary_now(&command.run));
+        let tenant = self.data.tenants.entry(command.tenant.clone()).or_default();
+        tenant.runs.insert(command.run.clone(), run);
+        Ok(answer)
+    }
+
+    fn delete(&mut self, payload: Payload, command: &Command) -> Result<Answer, Rejection> {
+        let tenant = self.data.tenants.get_mut(&command.tenant).ok_or(Rejection::RunNotFound)?;
+        // First of all: a run of the same name may have been made since.
+        if let Some((_, first)) = tenant.deletions.iter().find(|(op_id, _)| *op_id == command.op_id) {
+            return if *first == payload { Ok(Answer::RunDeleted) } else { Err(Rejection::OpIdConflict) };
+        }
+        let run = tenant.runs.get(&command.run).ok_or(Rejection::RunNotFound)?;
+        if run.log.contains(command.op_id) {
+            return Err(Rejection::OpIdConflict);
+        }
+        if !run.status.is_terminal() {
+            return Err(Rejection::RunNotEnded { status: run.status });
+        }
+        let highest = run.shards.iter().map(|shard| shard.fence).max().unwrap_or_default();
+        tenant.floor = tenant.floor.max(highest);
+        tenant.shards -= run.shards.len() as u64;
+        tenant.runs.remove(&command.run);
+        tenant.deletions.push_back((command.op_id, payload));
+        if tenant.deletions.len() > DELETIONS_PER_TENANT {
+            tenant.deletions.pop_front();
+        }
+        Ok(Answer::RunDeleted)
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("clock", &self.data.clock).field("totals", &self.totals()).finish_non_exhaustive()
+    }
+}
