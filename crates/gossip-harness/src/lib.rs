@@ -1,1 +1,7 @@
-//! 
+//! The local-cluster tier: real `gossip-worker` processes on this machine, driven, disturbed and judged.
+
+pub mod clock;
+pub mod cluster;
+pub mod proxy;
+pub mod rng;
+pub mod schedule;

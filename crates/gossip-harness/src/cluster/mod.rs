@@ -1,0 +1,9 @@
+//! A cluster of real nodes on this machine.
+
+mod ports;
+mod process;
+mod watchdog;
+
+pub use ports::Port;
+pub use process::Process;
+pub use watchdog::Watchdog;
