@@ -1,0 +1,18 @@
+(defproject gossip-rs "0.1.0"
+  :description "The full-Jepsen tier of gossip-rs: real nodes over SSH, real faults, Knossos, Elle and our own judges."
+  :license {:name "Apache-2.0"}
+  :dependencies [[org.clojure/clojure "1.12.5"]
+                 [jepsen "0.3.13"]
+                 [io.grpc/grpc-netty-shaded "1.76.0"]
+                 [io.grpc/grpc-stub "1.76.0"]
+                 [io.grpc/grpc-protobuf "1.76.0"]
+                 [com.google.protobuf/protobuf-java "4.33.1"]
+                 [com.google.api.grpc/proto-google-common-protos "2.63.1"]]
+  :main gossip-rs.cli
+  :source-paths ["src"]
+  ; test/ mirrors the namespaces that need Clojure alone, test-jepsen/ those that meet Jepsen.
+  :test-paths ["test" "test-jepsen"]
+  :jvm-opts ["-Xmx4g" "-Djava.awt.headless=true" "-XX:-OmitStackTraceInFastThrow"]
+  :profiles {; `lein with-profile pure test`: everything that can be tested from Maven Central alone.
+             :pure {:dependencies ^:replace [[org.clojure/clojure "1.12.5"]]
+                    :test-paths ^:replace ["test"]}})
