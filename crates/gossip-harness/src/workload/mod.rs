@@ -1,0 +1,94 @@
+//! The workload catalogue.
+
+use crate::schedule::Nemesis;
+
+/// Every workload. What each does and what would be a violation stands at the head of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// See `shard_acquisition.rs`.
+    ShardAcquisition,
+    /// See `lease_exclusivity.rs`.
+    LeaseExclusivity,
+    /// See `checkpoint_fence.rs`.
+    CheckpointFence,
+    /// See `split_correctness.rs`.
+    SplitCorrectness,
+    /// See `concurrent_acquisition.rs`.
+    ConcurrentAcquisition,
+    /// See `crash_recovery.rs`.
+    CrashRecovery,
+    /// See `partitioned.rs`.
+    FullPartition,
+    /// See `partitioned.rs`.
+    AsymmetricPartition,
+    /// See `process_pause.rs`.
+    ProcessPause,
+    /// See `gossip_convergence.rs`.
+    GossipConvergence,
+    /// See `full_lifecycle.rs`.
+    FullLifecycle,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 11] = [
+        Kind::ShardAcquisition,
+        Kind::LeaseExclusivity,
+        Kind::CheckpointFence,
+        Kind::SplitCorrectness,
+        Kind::ConcurrentAcquisition,
+        Kind::CrashRecovery,
+        Kind::FullPartition,
+        Kind::AsymmetricPartition,
+        Kind::ProcessPause,
+        Kind::GossipConvergence,
+        Kind::FullLifecycle,
+    ];
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::ShardAcquisition => "shard-acquisition",
+            Kind::LeaseExclusivity => "lease-exclusivity",
+            Kind::CheckpointFence => "checkpoint-fence",
+            Kind::SplitCorrectness => "split-correctness",
+            Kind::ConcurrentAcquisition => "concurrent-acquisition",
+            Kind::CrashRecovery => "crash-recovery",
+            Kind::FullPartition => "full-partition",
+            Kind::AsymmetricPartition => "asymmetric-partition",
+            Kind::ProcessPause => "process-pause",
+            Kind::GossipConvergence => "gossip-convergence",
+            Kind::FullLifecycle => "full-lifecycle",
+        }
+    }
+
+    /// The workload of this name.
+    pub fn named(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|k| k.name() == name)
+    }
+
+    /// The nemesis that runs when none is named: three workloads are named for a fault and bring it along.
+    pub fn default_nemesis(self) -> Nemesis {
+        match self {
+            Kind::FullPartition => Nemesis::PartitionRandomHalves,
+            Kind::AsymmetricPartition => Nemesis::PartitionAsymmetric,
+            Kind::ProcessPause | Kind::LeaseExclusivity => Nemesis::PauseRandomNode,
+            Kind::CrashRecovery => Nemesis::KillRandomNode,
+            _ => Nemesis::None,
+        }
+    }
+
+    /// The fewest workers with which it means anything.
+    pub fn min_concurrency(self) -> usize {
+        match self {
+            Kind::CrashRecovery | Kind::GossipConvergence => 1,
+            Kind::ConcurrentAcquisition => 4,
+            _ => 2,
+        }
+    }
+
+    /// The length of its leases.
+    pub fn lease_ms(self) -> u64 {
+        2_000
+    }
+}
