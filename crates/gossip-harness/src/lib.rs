@@ -3,7 +3,9 @@
 pub mod cli;
 pub mod clock;
 pub mod cluster;
+pub mod gate;
 pub mod logs;
+pub mod pace;
 pub mod proxy;
 pub mod rng;
 pub mod schedule;

@@ -3,7 +3,9 @@
 mod ports;
 mod process;
 mod watchdog;
+mod wiring;
 
 pub use ports::Port;
 pub use process::Process;
 pub use watchdog::Watchdog;
+pub use wiring::Wiring;

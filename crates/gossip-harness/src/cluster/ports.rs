@@ -59,7 +59,10 @@ mod tests {
         let numbers: BTreeSet<u16> = ports.iter().map(Port::number).collect();
         assert_eq!(numbers.len(), 20);
         for number in numbers {
-            TcpListener::bind((Ipv4Addr::LOCALHOST, number)).unwrap();
+            // A process that another test has just forked may hold our probing socket until it has become its program.
+            while TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_err() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
         }
     }
 }
