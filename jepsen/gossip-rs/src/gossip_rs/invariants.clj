@@ -1,0 +1,70 @@
+(ns gossip-rs.invariants
+  "The catalogue of invariants and the judge that runs it over a history. Pure: ops in, verdicts out.
+
+  Each invariant has a file of its own under `invariants/`, with its statement and its argument at the head, and a `check`
+  that counts what it compared. Nothing compared is `:unknown`, never a pass. false beats :unknown beats true."
+  (:require [gossip-rs.history :as h]
+            [gossip-rs.invariants.facts :as facts]
+            [gossip-rs.invariants.g1 :as g1]
+            [gossip-rs.invariants.s1 :as s1]
+            [gossip-rs.invariants.s2 :as s2]
+            [gossip-rs.invariants.s3 :as s3]
+            [gossip-rs.invariants.s4 :as s4]
+            [gossip-rs.invariants.s5 :as s5]
+            [gossip-rs.invariants.s6 :as s6]
+            [gossip-rs.invariants.s7 :as s7]
+            [gossip-rs.invariants.s8 :as s8]))
+
+(def catalogue
+  "In the order of the report."
+  [{:id :S1, :title "Lease exclusivity",         :check s1/check}
+   {:id :S2, :title "Fence monotonicity",        :check s2/check}
+   {:id :S3, :title "Terminal irreversibility",  :check s3/check}
+   {:id :S4, :title "Shard coverage",            :check s4/check}
+   {:id :S5, :title "Idempotency",               :check s5/check}
+   {:id :S6, :title "Progress",                  :check s6/check}
+   {:id :S7, :title "Cursor",                    :check s7/check}
+   {:id :S8, :title "Durability",                :check s8/check}
+   {:id :G1, :title "Gossip convergence",        :check g1/check}])
+
+(def ids
+  "In the order of the report."
+  (mapv :id catalogue))
+
+(def title
+  (into {} (map (juxt :id :title)) catalogue))
+
+(defn verdict
+  "Of what an invariant's check found."
+  [{:keys [checks violations]}]
+  (cond (seq violations) false
+        (pos? checks)    true
+        :else            :unknown))
+
+(defn merge-verdicts
+  "false beats :unknown beats true; nothing at all is :unknown."
+  [verdicts]
+  (cond (some false? verdicts)         false
+        (and (seq verdicts)
+             (every? true? verdicts))  true
+        :else                          :unknown))
+
+(defn judge
+  "Runs invariants (all by default) over ops: {:S1 {:valid? :checks :violations} ...}."
+  ([ops]
+   (judge ops ids))
+  ([ops ids]
+   (let [facts  (facts/facts (h/index ops))
+         wanted (set ids)]
+     (into {}
+           (for [{:keys [id check]} catalogue
+                 :when (wanted id)]
+             (let [result (check facts)]
+               [id (assoc result :valid? (verdict result))]))))))
+
+(defn valid?
+  "One verdict over a judgement. An invariant that had nothing to check counts only if it is required."
+  [judgement required]
+  (merge-verdicts (for [[id {:keys [valid?]}] judgement
+                        :when (or (contains? (set required) id) (not= :unknown valid?))]
+                    valid?)))

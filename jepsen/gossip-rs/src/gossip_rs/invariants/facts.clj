@@ -1,0 +1,189 @@
+(ns gossip-rs.invariants.facts
+  "What several judges need to know of a history: which calls touched a shard, when an operation may have taken effect,
+  which leases were granted, which ranges shards were given. Derived once, from client calls alone."
+  (:require [clojure.string :as str]
+            [gossip-rs.history :as h]))
+
+(def grants #{:acquire :claim})
+(def lease-writes #{:renew :checkpoint :complete :release :park :split-replace :split-residual})
+(def lease-ends #{:complete :release :park :split-replace})
+(def shard-ends #{:complete :split-replace})
+(def run-ends #{:complete-run :fail-run :cancel-run})
+(def reads #{:read-shard :read-run :read-view})
+(def cursor-writes #{:checkpoint :complete})
+
+(defn status
+  "A status as a lower-case keyword, however the recorder spelled it."
+  [x]
+  (when x
+    (keyword (str/lower-case (name x)))))
+
+(def terminal? #{:done :split :cancelled})
+(def run-terminal? #{:done :failed :cancelled})
+
+; Keys are hex strings, so that their order as strings is that of the bytes.
+
+(defn bound
+  "A range's bound; nil is infinity."
+  [k]
+  (when-not (= "" k) k))
+
+(defn key<
+  "Whether key a lies strictly below key b. Neither is infinite."
+  [a b]
+  (neg? (compare a b)))
+
+(defn end<=
+  "Whether range end a is at most range end b; nil is plus infinity."
+  [a b]
+  (cond (nil? b) true
+        (nil? a) false
+        :else    (not (key< b a))))
+
+(defn inside?
+  "Whether a key lies in [start, end)."
+  [k [start end]]
+  (and (or (nil? start) (not (key< k start)))
+       (or (nil? end) (key< k end))))
+
+(defn cursor-key
+  "The key of a cursor, which is a key or a map with a token beside it."
+  [cursor]
+  (if (map? cursor) (:key cursor) cursor))
+
+(defn- op-id [call] (:op-id (:in call)))
+
+(defn first-tries
+  "For each op id, the invocation of the first call that carried it and may have taken effect. A replayed answer proves an
+  effect at some moment since then, not since the replay was asked for."
+  [calls]
+  (persistent!
+    (reduce (fn [m call]
+              (let [id (op-id call)]
+                (if (and id (not (h/failed? call)) (nil? (get m id)))
+                  (assoc! m id (:index call))
+                  m)))
+            (transient {})
+            calls)))
+
+(defn effect-from
+  "The earliest place in the history where the call's effect may stand."
+  [{:keys [first-tries]} call]
+  (get first-tries (op-id call) (:index call)))
+
+(defn- leases
+  "The leases granted on a shard: one for each distinct grant, with what became of them. `:deadline` is the latest that a
+  renewal is known to have reached, nil when an open renewal may have moved it any further."
+  [calls]
+  (let [granted (->> calls
+                     (filter #(and (grants (:f %)) (h/ok? %) (:fence (:out %))))
+                     (group-by #(or (op-id %) (:index %)))
+                     vals
+                     (map (fn [tries] (assoc (apply min-key :end tries) :answers tries))))
+        writes  (group-by (comp :fence :in) (filter #(lease-writes (:f %)) calls))]
+    (for [{:keys [out index end end-time answers] :as call} granted
+          :let [own      (get writes (:fence out))
+                renewals (filter #(and (= :renew (:f %)) (h/ok? %)
+                                       (= (:worker (:in %)) (:worker out)))
+                                 own)
+                ends     (filter #(and (lease-ends (:f %)) (not (h/failed? %))) own)]]
+      {:fence          (:fence out)
+       :worker         (:worker out)
+       :index          index
+       :end            end
+       :granted        (:granted out)
+       :deadline       (when-not (some #(and (= :renew (:f %)) (h/open? %)) own)
+                         (apply max (or (:deadline out) 0) (keep (comp :deadline :out) renewals)))
+       :renewals       renewals
+       :answers        answers
+       :believed-from  end-time
+       :ended-from     (when (seq ends) (apply min (map :index ends)))
+       :ended-at       (when (seq ends) (apply min (map :time ends)))
+       :call           call})))
+
+(defn- registered
+  "Every shard that a call may have made: {:shard :start :end :run :call}."
+  [calls]
+  (for [call  calls
+        :when (not (h/failed? call))
+        shard (case (:f call)
+                :register       (:shards (:in call))
+                :split-replace  (:children (:out call))
+                :split-residual (some-> (:residual (:out call)) list)
+                nil)]
+    {:shard (:shard shard)
+     :start (bound (:start shard))
+     :end   (bound (:end shard))
+     :root? (= :register (:f call))
+     :from  (:shard (:in call))
+     :run   (:run (:in call))
+     :call  call}))
+
+(defn- shard-runs
+  "Which run each shard belongs to; a child belongs to its parent's."
+  [made calls]
+  (let [known (into {} (concat (for [{:keys [shard run]} made :when run] [shard run])
+                               (for [{:keys [out] :as call} calls
+                                     :when (and (= :claim (:f call)) (:shard out) (:run out))]
+                                 [(:shard out) (:run out)])))]
+    (reduce (fn [runs {:keys [shard from]}]
+              (if-let [run (and from (nil? (get runs shard)) (get runs from))]
+                (assoc runs shard run)
+                runs))
+            known
+            made)))
+
+(defn facts
+  "Everything the judges need, from a history's ops."
+  [ops]
+  (let [calls    (h/calls ops)
+        by-shard (group-by h/shard-of (filter h/shard-of calls))
+        made     (registered calls)]
+    {:ops         ops
+     :calls       calls
+     :by-shard    by-shard
+     :leases      (into {} (map (fn [[shard calls]] [shard (vec (leases calls))])) by-shard)
+     :first-tries (first-tries calls)
+     :made        (vec made)
+     :ranges      (into {} (map (juxt :shard (juxt :start :end))) made)
+     :runs        (shard-runs made calls)
+     :nemesis     (h/nemesis-ops ops)}))
+
+(defn final-reads
+  "Completed final reads that were answered, one node's or all."
+  [{:keys [calls]} f]
+  (filter #(and (= f (:f %)) (:final? (:in %)) (h/ok? %)) calls))
+
+(defn linearizable-reads
+  "Answered reads that promised to be fresh."
+  [calls f]
+  (filter #(and (= f (:f %)) (h/ok? %)
+                (not (or (:stale (:in %)) (:stale (:out %)) (:stale? (:out %)))))
+          calls))
+
+(defn records
+  "Every fresh sight of a shard's record: {:record :call}, from reads of the shard and of its run."
+  [{:keys [calls]}]
+  (concat (for [call (linearizable-reads calls :read-shard)]
+            {:record (:out call), :call call})
+          (for [call   (linearizable-reads calls :read-run)
+                record (:shards (:out call))]
+            {:record record, :call call})))
+
+(defn violation
+  "One thing that must not be: a sentence, and the places in the history that show it, the last being the culprit."
+  [message & indices]
+  {:message message
+   :at      (vec (sort (distinct (filter #(and % (not= h/open-end %)) indices))))})
+
+(defn total
+  "The sum of {:checks n :violations [v]}."
+  [results]
+  {:checks     (reduce + (keep :checks results))
+   :violations (into [] (mapcat :violations) results)})
+
+(defn tally
+  "Counts checks that each gave nil or a violation."
+  [outcomes]
+  {:checks     (count outcomes)
+   :violations (filterv some? outcomes)})

@@ -1,0 +1,43 @@
+(ns gossip-rs.invariants.g1
+  "G1, convergence: every live node's gossip view becomes the same.
+
+  Judged node by node from each node's last final read of its view, never from the union of them: an element that is missing
+  on one node for ever must not be excused by another node that has it. All last views must be equal, and must show every
+  published fact at its version or a later one."
+  (:require [gossip-rs.history :as h]
+            [gossip-rs.invariants.facts :as facts :refer [violation]]))
+
+(defn- last-views
+  "Each node's last final view: [node call]."
+  [facts]
+  (for [[node calls] (group-by (comp :node :in) (facts/final-reads facts :read-view))]
+    [node (last (sort-by :end calls))]))
+
+(defn- shown-version
+  "The version at which a view shows a node's key. Views map node to key to version, or to a map with :version."
+  [view node key]
+  (let [fact (get-in view [node key])]
+    (if (map? fact) (:version fact) fact)))
+
+(defn- different
+  [views]
+  (for [[[node-a a] [node-b b]] (partition 2 1 views)]
+    (when (not= (:view (:out a)) (:view (:out b)))
+      (violation (str "nodes " node-a " and " node-b " end with different views") (:end a) (:end b)))))
+
+(defn- missing
+  [{:keys [calls]} views]
+  (for [publish calls
+        :when   (and (= :publish (:f publish)) (h/ok? publish))
+        [reader call] views
+        :let    [{:keys [node key version]} (:in publish)
+                 seen (shown-version (:view (:out call)) node key)]
+        :when   (< (:end publish) (:index call))]
+    (when (or (nil? seen) (and version (< seen version)))
+      (violation (str "node " reader " never saw " key " of " node " at version " version " (has " (pr-str seen) ")")
+                 (:end publish) (:end call)))))
+
+(defn check
+  [facts]
+  (let [views (sort-by first (last-views facts))]
+    (facts/tally (concat (different views) (missing facts views)))))

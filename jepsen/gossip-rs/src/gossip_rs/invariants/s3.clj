@@ -1,0 +1,84 @@
+(ns gossip-rs.invariants.s3
+  "S3, terminal irreversibility: nothing succeeds on a shard after Done, Split or Cancelled; run endings likewise.
+
+  A shard ends when a complete or a split-replace is answered, or its run's end is. An operation that may have taken effect
+  only after that moment must not succeed, and a fresh read asked after it must show a terminal status. Two different
+  operations that end one shard cannot both succeed, in whatever order they were answered; nor can two that end a run."
+  (:require [gossip-rs.history :as h]
+            [gossip-rs.invariants.facts :as facts :refer [violation]]))
+
+(defn- earliest-end
+  "Of calls, the answered one that was answered first."
+  [calls]
+  (when-let [calls (seq (filter h/ok? calls))]
+    (apply min-key :end calls)))
+
+(defn- op-key [call]
+  (or (:op-id (:in call)) (:index call)))
+
+(defn- rivals
+  "Different operations of which only one may succeed."
+  [what calls]
+  (let [firsts (vals (into {} (map (juxt op-key identity)) (reverse (filter h/ok? calls))))]
+    (when (< 1 (count firsts))
+      [(apply violation (str what " was ended " (count firsts) " times: "
+                             (pr-str (mapv :f (sort-by :end firsts))))
+              (map :end firsts))])))
+
+(defn- after-end
+  "What succeeded after `end`, among calls that change something."
+  [facts what end calls]
+  (for [call  calls
+        :when (and (h/ok? call)
+                   (not (facts/reads (:f call)))
+                   (not= :section (:f call))
+                   (not= (op-key end) (op-key call))
+                   (< (:end end) (facts/effect-from facts call)))]
+    (violation (str what ": " (name (:f call)) " succeeded after " (name (:f end)))
+               (:end end) (:end call))))
+
+(defn- revived
+  "Fresh reads, asked after the end, that show another status than a terminal one."
+  [what end sights terminal?]
+  (for [{:keys [record call]} sights
+        :when (and (< (:end end) (:index call))
+                   (:status record)
+                   (not (terminal? (facts/status (:status record)))))]
+    (violation (str what " reads as " (name (:status record)) " after " (name (:f end)))
+               (:end end) (:end call))))
+
+(defn- check-one
+  [facts what end calls sights terminal?]
+  (when end
+    (let [later (count (filter #(< (:end end) (:index %)) (concat calls (map :call sights))))]
+      {:checks     later
+       :violations (concat (after-end facts what end calls)
+                           (revived what end sights terminal?))})))
+
+;; What touches a run itself; what touches its shards is judged shard by shard.
+(def ^:private run-changes
+  (conj facts/run-ends :register :claim))
+
+(defn check
+  [{:keys [by-shard calls runs] :as facts}]
+  (let [sights     (group-by (comp :shard :record) (facts/records facts))
+        run-sights (group-by (comp :run :in :call)
+                             (for [call (facts/linearizable-reads calls :read-run)]
+                               {:record (:out call), :call call}))
+        run-calls  (group-by #(or (:run (:in %)) (get runs (h/shard-of %))) calls)
+        run-ends   (into {} (for [[run calls] run-calls :when run]
+                              [run (filter #(facts/run-ends (:f %)) calls)]))
+        shards     (for [shard  (keys by-shard)
+                         :let   [calls (by-shard shard)
+                                 ends  (filter #(facts/shard-ends (:f %)) calls)
+                                 end   (earliest-end (concat ends (run-ends (runs shard))))]
+                         result [(check-one facts (str "shard " shard) end calls (sights shard) facts/terminal?)
+                                 {:violations (rivals (str "shard " shard) ends)}]]
+                     result)
+        ended      (for [[run ends] run-ends
+                         :let   [calls (filter #(run-changes (:f %)) (run-calls run))]
+                         result [(check-one facts (str "run " run) (earliest-end ends) calls (run-sights run)
+                                            facts/run-terminal?)
+                                 {:violations (rivals (str "run " run) ends)}]]
+                     result)]
+    (facts/total (concat shards ended))))

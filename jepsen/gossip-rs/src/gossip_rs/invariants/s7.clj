@@ -1,0 +1,74 @@
+(ns gossip-rs.invariants.s7
+  "S7, cursor: never moves back, never leaves the range.
+
+  Going through the history in order, the *floor* is the highest cursor that an answered call has shown: a checkpoint or
+  complete that was accepted, a grant, a fresh read. What may have taken effect only after that moment must not show or
+  write less. A cursor lies in the range that its shard was made with, and below the point where an earlier residual was
+  split off."
+  (:require [gossip-rs.history :as h]
+            [gossip-rs.invariants.facts :as facts :refer [bound cursor-key inside? key< violation]]))
+
+(defn- sight
+  "A cursor that an answered call showed: {:key :call :index, the earliest place it can stem from}."
+  [facts call record]
+  {:key   (cursor-key (:cursor record))
+   :call  call
+   :index (facts/effect-from facts call)})
+
+(defn- sights
+  "All sights of cursors on shards, by shard. A grant without a cursor says that there is none, which is a sight too."
+  [{:keys [calls] :as facts}]
+  (->> (concat (for [call  calls
+                     :when (and (h/ok? call)
+                                (or (and (facts/cursor-writes (:f call)) (:cursor (:in call)))
+                                    (and (facts/grants (:f call)) (contains? (:out call) :cursor))))]
+                 [(h/shard-of call) (sight facts call (:out call))])
+               (for [{:keys [record call]} (facts/records facts)
+                     :when (contains? record :cursor)]
+                 [(or (:shard record) (h/shard-of call)) (sight facts call record)]))
+       (group-by first)
+       (map (fn [[shard pairs]] [shard (map second pairs)]))))
+
+(defn- floors
+  "A sorted map from a place in the history to the sight of the highest cursor up to there."
+  [sights]
+  (loop [todo (sort-by (comp :end :call) (filter :key sights)), best nil, floors (sorted-map)]
+    (if-let [s (first todo)]
+      (let [best (if (or (nil? best) (key< (:key best) (:key s))) s best)]
+        (recur (rest todo) best (assoc floors (:end (:call s)) best)))
+      floors)))
+
+(defn- moved-back
+  [shard floors {:keys [key call index]}]
+  (when-let [[_ floor] (first (rsubseq floors < index))]
+    (when (or (nil? key) (key< key (:key floor)))
+      (violation (str "shard " shard ": " (name (:f call)) " has cursor " (or key "none") " after " (:key floor))
+                 (:end (:call floor)) (:end call)))))
+
+(defn- cut-off
+  "The lowest residual split of a shard that was answered before a place."
+  [shard-calls index]
+  (->> shard-calls
+       (filter #(and (= :split-residual (:f %)) (h/ok? %) (< (:end %) index)))
+       (map (comp bound :at :in))
+       sort
+       first))
+
+(defn- left-range
+  [{:keys [ranges by-shard]} shard {:keys [key call index]}]
+  (when-let [[start end] (and key (get ranges shard))]
+    (let [cut   (cut-off (by-shard shard) index)
+          range [start (if (and cut (or (nil? end) (key< cut end))) cut end)]]
+      (when-not (inside? key range)
+        (violation (str "shard " shard ": " (name (:f call)) " has cursor " key " outside of " (pr-str range))
+                   (:end call))))))
+
+(defn check
+  [facts]
+  (facts/total
+    (for [[shard sights] (sights facts)
+          :let [floors (floors sights)]
+          sight sights]
+      {:checks     1
+       :violations (filterv some? [(moved-back shard floors sight)
+                                   (left-range facts shard sight)])})))

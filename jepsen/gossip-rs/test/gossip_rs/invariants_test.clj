@@ -1,0 +1,234 @@
+(ns gossip-rs.invariants-test
+  "Each invariant: what it must accept, what it must reject, and that it says so when there was nothing to check."
+  (:require [clojure.test :refer [are deftest is testing]]
+            [gossip-rs.build :refer [acquire failed history lost read-run read-shard register write]]
+            [gossip-rs.history :as h]
+            [gossip-rs.invariants :as invariants]))
+
+(defn- verdict
+  [id & calls]
+  (:valid? (get (invariants/judge (apply history calls) [id]) id)))
+
+(deftest nothing-to-check-is-unknown
+  (doseq [[id result] (invariants/judge [])]
+    (is (= :unknown (:valid? result)) id)
+    (is (= 0 (:checks result)) id)))
+
+(deftest false-beats-unknown-beats-true
+  (are [expected verdicts] (= expected (invariants/merge-verdicts verdicts))
+    true     [true true]
+    :unknown [true :unknown]
+    false    [true :unknown false]
+    :unknown [])
+  (let [judgement {:S1 {:valid? true}, :S2 {:valid? :unknown}}]
+    (is (true? (invariants/valid? judgement [:S1])))
+    (is (= :unknown (invariants/valid? judgement [:S1 :S2])))))
+
+(deftest s1-leases-as-granted
+  (are [expected calls] (= expected (apply verdict :S1 calls))
+    ; a grant exactly at the deadline
+    true  [(acquire "a" 1 0 1000) (acquire "b" 2 1000 2000)]
+    false [(acquire "a" 1 0 1000) (acquire "b" 2 999 2000)]
+    ; given up before the grant was answered
+    true  [(acquire "a" 1 0 1000) (write :release "a" 1) (acquire "b" 2 500 1500)]
+    true  [(acquire "a" 1 0 1000) (lost (write :release "a" 1)) (acquire "b" 2 500 1500)]
+    false [(acquire "a" 1 0 1000) (failed (write :release "a" 1) :lease-expired) (acquire "b" 2 500 1500)]
+    ; moved by a renewal
+    false [(acquire "a" 1 0 1000)
+           (assoc (write :renew "a" 1) :out {:granted 900, :deadline 1900})
+           (acquire "b" 2 1000 2000)]
+    ; the lease two before reaches furthest
+    false [(acquire "a" 1 0 9000) (acquire "b" 2 10000 11000) (acquire "c" 3 8000 8500)]
+    ; a lease that had run out is renewed
+    false [(acquire "a" 1 0 1000) (assoc (write :renew "a" 1) :out {:granted 1000, :deadline 2000})]))
+
+(defn- believe
+  [call until]
+  (assoc-in call [:out :believed-until] until))
+
+(def ^:private mad-clocks
+  {:process :nemesis, :type :info, :f :skew, :value {"n1" {:wall-ms 0, :rate-ppm 1200000}}})
+
+(deftest s1-leases-as-believed
+  (let [a (acquire "a" 1 0 1000)
+        b (acquire "b" 2 1000 2000)]
+    ; a's answer comes at 1 ms, b's at 3 ms
+    (is (true? (verdict :S1 (believe a 2000000) (believe b 9000000))))
+    (is (false? (verdict :S1 (believe a 3500000) (believe b 9000000))))
+    (testing "who gives up stops believing when it says so"
+      (is (true? (verdict :S1 (believe a 9000000) (write :release "a" 1) (believe b 9900000)))))
+    (testing "beyond the drift margin beliefs may overlap"
+      (is (true? (verdict :S1 mad-clocks (believe a 9000000) (believe b 9900000)))))))
+
+(deftest s1-sections
+  (let [section (fn [worker fence entered left]
+                  {:f :section, :in {:shard "s", :worker worker, :fence fence}, :out {:entered entered, :left left}})
+        leases  [(acquire "a" 1 0 1000) (acquire "b" 2 1000 2000)]]
+    (is (true? (apply verdict :S1 (concat leases [(section "a" 1 10 20) (section "b" 2 20 30)]))))
+    (is (false? (apply verdict :S1 (concat leases [(section "a" 1 10 21) (section "b" 2 20 30)]))))
+    (is (true? (apply verdict :S1 (concat leases [(section "a" 1 10 21) (section "a" 1 20 30)]))))))
+
+(deftest s2-fences
+  (are [expected calls] (= expected (apply verdict :S2 calls))
+    true  [(acquire "a" 1) (acquire "b" 2) (write :checkpoint "b" 2 :cursor "05")]
+    false [(acquire "a" 2) (acquire "b" 1)]
+    false [(acquire "a" 1) (acquire "b" 2) (write :checkpoint "a" 1 :cursor "05")]
+    true  [(acquire "a" 1) (acquire "b" 2) (failed (write :checkpoint "a" 1 :cursor "05") :fence-mismatch)]
+    ; two operations, one fence, in whatever order
+    false [[(acquire "a" 1) (assoc-in (acquire "b" 1) [:in :op-id] "other")]]
+    ; concurrent grants may be answered in any order
+    true  [[(acquire "a" 2) (acquire "b" 1)]]
+    ; unpark raises the fence and says so
+    false [(acquire "a" 1) (write :park "a" 1) {:f :unpark, :in {:shard "s", :op-id "u"}, :out {:fence 1}}]
+    false [(acquire "a" 1) {:f :unpark, :in {:shard "s", :op-id "u"}, :out {:fence 2}} (acquire "b" 2)]
+    ; the answer of a write that took effect before the grant, replayed after it
+    true  [(acquire "a" 1) (lost (write :checkpoint "a" 1 :cursor "05")) (acquire "b" 2)
+           (assoc (write :checkpoint "a" 1 :cursor "05") :process 1)]
+    ; but not when every earlier try was refused
+    false [(acquire "a" 1) (failed (write :checkpoint "a" 1 :cursor "05") :overloaded) (acquire "b" 2)
+           (write :checkpoint "a" 1 :cursor "05")]))
+
+(deftest s3-ends
+  (are [expected calls] (= expected (apply verdict :S3 calls))
+    true  [(acquire "a" 1) (write :complete "a" 1) (read-shard {:status :done})]
+    false [(acquire "a" 1) (write :complete "a" 1) (acquire "b" 2)]
+    false [(acquire "a" 1) (write :complete "a" 1) (read-shard {:status :active})]
+    true  [(acquire "a" 1) (write :complete "a" 1) (read-shard {:status :active} :stale true) (read-shard {:status :done})]
+    false [(acquire "a" 1) (write :complete "a" 1) (write :split-replace "a" 1)]
+    false [(acquire "a" 1) [(write :complete "a" 1) (write :split-replace "a" 1)]]
+    ; asking again for the same answer is not a second end
+    true  [(acquire "a" 1) (write :complete "a" 1) (write :complete "a" 1) (read-shard {:status :done})]
+    ; the end of the run ends its shards
+    false [(register ["s" nil nil]) {:f :cancel-run, :in {:run "r", :op-id "c"}} (acquire "a" 1)]
+    false [(register ["s" nil nil]) {:f :complete-run, :in {:run "r", :op-id "c"}} (register ["t" nil nil])]
+    false [(register ["s" nil nil]) {:f :complete-run, :in {:run "r", :op-id "c"}} {:f :fail-run, :in {:run "r", :op-id "d"}}]
+    ; whose completion may still be under way
+    true  [(acquire "a" 1) (lost (write :complete "a" 1)) (assoc (acquire "b" 2) :process 1)
+           (assoc (write :complete "b" 2) :process 1) (assoc (read-shard {:status :done}) :process 1)]))
+
+(defn- split-replace
+  [& children]
+  {:f :split-replace, :in {:shard "s", :worker "a", :fence 1, :op-id "x"}
+   :out {:children (mapv (fn [[shard start end]] {:shard shard, :start start, :end end}) children)}})
+
+(defn- residual
+  [at end]
+  {:f :split-residual, :in {:shard "s", :worker "a", :fence 1, :op-id "y", :at at}
+   :out {:residual {:shard "s~1", :start at, :end end}}})
+
+(deftest s4-splits
+  (are [expected root calls] (= expected (apply verdict :S4 (register (into ["s"] root)) (acquire "a" 1) calls))
+    true  ["10" "40"] [(split-replace ["a" "10" "20"] ["b" "20" "40"])]
+    false ["10" "40"] [(split-replace ["a" "10" "20"] ["b" "21" "40"])]
+    false ["10" "40"] [(split-replace ["a" "10" "20"] ["b" "19" "40"])]
+    false ["10" "40"] [(split-replace ["a" "11" "20"] ["b" "20" "40"])]
+    false ["10" "40"] [(split-replace ["a" "10" "20"] ["b" "20" "3f"])]
+    false ["10" "40"] [(split-replace)]
+    true  [nil nil]   [(split-replace ["a" nil "20"] ["b" "20" nil])]
+    false [nil nil]   [(split-replace ["a" nil "20"] ["b" "20" "ff"])]
+    true  ["10" "40"] [(residual "30" "40")]
+    false ["10" "40"] [(assoc-in (residual "30" "40") [:out :residual :start] "31")]
+    false ["10" "40"] [(residual "30" nil)]
+    ; a parent that had been cut before ends where it was cut
+    true  ["10" "40"] [(residual "30" "40") (split-replace ["a" "10" "20"] ["b" "20" "30"])]))
+
+(deftest s4-reads
+  (are [expected shards] (= expected (verdict :S4 (register ["s" nil "40"] ["t" "40" nil]) (read-run shards)))
+    true  [{:shard "s", :status :active, :end "40"} {:shard "t", :status :done, :start "40"}]
+    false [{:shard "s", :status :active, :end "40"}]
+    false [{:shard "s", :status :active, :end "40"} {:shard "t", :status :split, :start "40"}]
+    true  [{:shard "s", :status :active, :end "40"} {:shard "t", :status :split, :start "40"}
+           {:shard "t~1", :status :active, :start "40", :end "60"} {:shard "t~2", :status :active, :start "60"}]
+    false [{:shard "s", :status :active, :end "40"} {:shard "t", :status :active, :start "3f"}]
+    false [{:shard "s", :status :active, :end "40"} {:shard "t", :status :active, :start "4000"}])
+  (testing "a registration that was never answered may or may not have happened"
+    (let [maybe (lost (assoc-in (register ["t" "40" nil]) [:in :op-id] "z"))]
+      (is (true? (verdict :S4 (register ["s" nil "40"]) maybe
+                          (assoc (read-run [{:shard "s", :status :active, :end "40"}]) :process 1))))
+      (is (true? (verdict :S4 (register ["s" nil "40"]) maybe
+                          (assoc (read-run [{:shard "s", :status :active, :end "40"}
+                                            {:shard "t", :status :active, :start "40"}]) :process 1)))))
+    (is (false? (verdict :S4 (register ["s" nil "40"])
+                         (read-run [{:shard "s", :status :active, :end "40"} {:shard "t", :status :active, :start "40"}]))))))
+
+(deftest s5-one-answer
+  (are [expected calls] (= expected (apply verdict :S5 calls))
+    :unknown [(acquire "a" 1)]
+    true  [(acquire "a" 1) (acquire "a" 1)]
+    false [(acquire "a" 1) (assoc-in (acquire "a" 1) [:out :fence] 2)]
+    false [(acquire "a" 1) (assoc-in (acquire "a" 1) [:out :deadline] 7777)]
+    false [(acquire "a" 1) (assoc-in (acquire "a" 1) [:in :worker] "b")]
+    true  [(acquire "a" 1) (failed (assoc-in (acquire "a" 1) [:in :worker] "b") :op-id-conflict)]
+    false [(acquire "a" 1) (failed (acquire "a" 1) :lease-held)]
+    true  [(acquire "a" 1) (failed (acquire "a" 1) :overloaded)]
+    ; refused, then taken: the refusal changed nothing
+    true  [(failed (acquire "a" 1) :lease-held) (acquire "a" 1)]
+    ; what a holder made of the answer is its own affair
+    true  [(acquire "a" 1) (believe (acquire "a" 1) 5)]))
+
+(deftest s5-evicted-answers-prove-nothing
+  (let [others (for [i (range 64)] (write :checkpoint "a" 1 :cursor (format "%04x" i)))
+        again  (failed (acquire "a" 1) :lease-held)]
+    (is (true? (apply verdict :S5 (concat [(acquire "a" 1)] others [again]))))
+    (is (false? (apply verdict :S5 (concat [(acquire "a" 1)] (rest others) [again]))))))
+
+(deftest s6-progress
+  (are [expected calls] (= expected (apply verdict :S6 calls))
+    :unknown [(read-shard {:status :active})]
+    true  [(read-shard {:status :done} :final? true :node "n1")]
+    false [(read-shard {:status :active, :shard "s"} :final? true :node "n1")]
+    false [(read-shard {:status :done} :final? true :node "n1")
+           (failed (read-shard nil :final? true :node "n2") :deadline-exceeded)]
+    true  [(failed (read-shard nil :final? true :node "n1") :overloaded)
+           (read-shard {:status :done} :final? true :node "n1")]))
+
+(deftest s7-cursor
+  (are [expected calls] (= expected (apply verdict :S7 (register ["s" "10" "40"]) calls))
+    true  [(acquire "a" 1) (write :checkpoint "a" 1 :cursor "20") (write :checkpoint "a" 1 :cursor "20")]
+    false [(acquire "a" 1) (write :checkpoint "a" 1 :cursor "20") (write :checkpoint "a" 1 :cursor "1f")]
+    false [(acquire "a" 1) (write :checkpoint "a" 1 :cursor "40")]
+    false [(acquire "a" 1) (write :checkpoint "a" 1 :cursor "0f")]
+    true  [(acquire "a" 1) (write :checkpoint "a" 1 :cursor "10")]
+    ; a release that forgets the cursor
+    false [(acquire "a" 1) (write :checkpoint "a" 1 :cursor "20") (acquire "b" 2)]
+    true  [(acquire "a" 1) (write :checkpoint "a" 1 :cursor "20") (assoc-in (acquire "b" 2) [:out :cursor] "20")]
+    false [(acquire "a" 1) (write :checkpoint "a" 1 :cursor "20") (read-shard {:cursor "1f"})]
+    true  [(acquire "a" 1) (write :checkpoint "a" 1 :cursor "20") (read-shard {:cursor {:key "20", :token "ab"}})]
+    ; beyond the point where a residual was split off
+    false [(acquire "a" 1) (residual "30" "40") (write :checkpoint "a" 1 :cursor "30")]
+    true  [(acquire "a" 1) (residual "30" "40") (write :checkpoint "a" 1 :cursor "2f")]
+    ; concurrent checkpoints may be answered in any order
+    true  [(acquire "a" 1) [(write :checkpoint "a" 1 :cursor "20") (write :checkpoint "a" 1 :cursor "18")]]))
+
+(deftest s8-durability
+  (are [expected calls] (= expected (apply verdict :S8 (register ["s" "10" "40"]) calls))
+    true  [(acquire "a" 1) (write :checkpoint "a" 1 :cursor "20") (read-shard {:fence 1, :cursor "20"} :final? true)]
+    false [(acquire "a" 3) (read-shard {:fence 2} :final? true)]
+    false [(acquire "a" 1) (write :checkpoint "a" 1 :cursor "20") (read-shard {:fence 1, :cursor "1f"} :final? true)]
+    false [(acquire "a" 1) (write :complete "a" 1) (read-shard {:fence 1, :status :active} :final? true)]
+    false [(failed (read-shard nil :final? true) :shard-not-found)]
+    false [(read-run [] :final? true)]
+    false [(acquire "a" 1) (split-replace ["x" "10" "20"] ["y" "20" "40"])
+           (read-run [{:shard "s", :status :split, :fence 1} {:shard "x", :status :active}] :final? true)]
+    false [{:f :cancel-run, :in {:run "r", :op-id "c"}}
+           (read-run [{:shard "s", :status :cancelled, :fence 1}] :final? true)]))
+
+(deftest g1-convergence
+  (let [publish {:f :publish, :in {:node "n1", :key "k", :version 2}}
+        view    (fn [node view] {:f :read-view, :in {:node node, :final? true}, :out {:view view}})]
+    (are [expected calls] (= expected (apply verdict :G1 calls))
+      :unknown [publish]
+      true  [publish (view "n1" {"n1" {"k" 2}}) (view "n2" {"n1" {"k" 2}})]
+      false [publish (view "n1" {"n1" {"k" 2}}) (view "n2" {"n1" {"k" 1}})]
+      ; the same everywhere, but old
+      false [publish (view "n1" {"n1" {"k" 1}}) (view "n2" {"n1" {"k" 1}})]
+      false [publish (view "n1" {}) (view "n2" {})]
+      ; each node's last view counts
+      true  [publish (view "n2" {}) (view "n1" {"n1" {"k" 3}}) (view "n2" {"n1" {"k" 3}})])))
+
+(deftest violations-name-their-places
+  (let [ops       (history (acquire "a" 1) (acquire "b" 2) (write :checkpoint "a" 1 :cursor "05"))
+        violation (first (get-in (invariants/judge ops) [:S2 :violations]))]
+    (is (= [3 5] (:at violation)))
+    (is (= :checkpoint (:f (nth ops (last (:at violation))))))
+    (is (re-find #"shard s: checkpoint of a under fence 1" (:message violation)))))
