@@ -1,48 +1,43 @@
 (ns gossip-rs.errors
-  "The error table: which refusals are definite (nothing changed: `:fail`) and which leave the outcome open (`:info`).
+  "The error table: which refusals are definite (nothing was and will be changed: `:fail`) and which leave the outcome open
+  (`:info`).
 
-  The service says it itself: each error carries `definite` in its details, and that word decides. This table judges what
-  comes without details (a torn connection, our own deadline), and names every reason that the harness knows, so that one
-  that is new shows up in the report instead of passing as noise."
+  The service says it itself: each error carries `definite` in its details, and that word decides. An error without those
+  details, as from a torn connection, is open whatever its gRPC status: nobody knows how far the request got. The table is
+  here so that a reason which is new shows up in the report, and so that the judges know what the state machine refuses."
   (:require [clojure.string :as str]))
 
+(defn reason
+  "A reason as a keyword, however it is spelled: `FENCE_MISMATCH`, `:fence-mismatch`."
+  [x]
+  (keyword (str/replace (str/lower-case (name x)) "_" "-")))
+
 (def refusals
-  "Reasons of the state machine. All definite; a replay of an answered op id must never meet one of them again."
+  "Reasons of the state machine. All definite; the replay of an answered op id must never meet one of them again."
   #{:invalid-argument :limit-exceeded :op-id-conflict :run-not-found :run-exists :run-not-open :run-not-started :run-ended
     :run-unfinished :run-not-ended :shard-not-found :shard-exists :shard-overlap :shard-terminal :shard-parked
     :shard-not-parked :lease-held :no-shard-free :fence-mismatch :lease-expired :not-owner :cursor-regression
     :cursor-out-of-range :split-point-invalid})
 
 (def node-refusals
-  "Reasons of a node that did not take the request at all. Definite."
-  #{:overloaded :not-leader :not-ready :disk-full :unknown-node :node-exists :member-change-refused})
+  "Reasons of a node that did not take the request. Definite."
+  #{:not-leader :overloaded :read-unconfirmed :change-in-progress :bad-change :stopping :cluster-mismatch})
 
 (def open-reasons
   "The request may have been applied, or may still be."
-  #{:deadline-exceeded :connection-lost :outcome-unknown :leader-changed :node-stopping :unavailable :internal :unknown
-    :cancelled :client-crashed})
+  #{:leadership-lost})
 
-(def grpc-reasons
-  "What a bare gRPC status means. A refused connection has the same status as a lost one, so nothing here is definite
-  except what says that the server never knew the method or the message."
-  {"OK"                  :unknown
-   "CANCELLED"           :cancelled
-   "UNKNOWN"             :unknown
-   "INVALID_ARGUMENT"    :invalid-argument
-   "DEADLINE_EXCEEDED"   :deadline-exceeded
-   "UNIMPLEMENTED"       :unimplemented
-   "RESOURCE_EXHAUSTED"  :unknown
-   "UNAVAILABLE"         :connection-lost
-   "INTERNAL"            :internal})
+(def self-declared
+  "Definite or not, as the error says."
+  #{:timeout})
 
-(defn reason
-  "A reason of the wire (`FENCE_MISMATCH`) as a keyword (`:fence-mismatch`)."
-  [text]
-  (keyword (str/replace (str/lower-case text) "_" "-")))
+(def transport
+  "The reason of an error that came without details."
+  :transport)
 
 (defn known?
   [reason]
-  (boolean (or (refusals reason) (node-refusals reason) (open-reasons reason) (= :unimplemented reason))))
+  (boolean (or (refusals reason) (node-refusals reason) (open-reasons reason) (self-declared reason) (= transport reason))))
 
 (defn classify
   "What became of a call that met an error: {:type :fail or :info, :error [reason detail]}.
@@ -52,14 +47,16 @@
     :status    the gRPC status's name
     :message   for people
 
-  `read?` calls change nothing, so that they fail definitely whatever happened."
-  [{:keys [reason definite status message]} read?]
-  (let [reason'   (if reason
-                    (gossip-rs.errors/reason reason)
-                    (get grpc-reasons status :unknown))
-        definite? (cond read?           true
-                        (some? definite) definite
-                        reason          (boolean (or (refusals reason') (node-refusals reason')))
-                        :else           (contains? #{:invalid-argument :unimplemented} reason'))]
-    {:type  (if definite? :fail :info)
-     :error [reason' (or message "")]}))
+  A call that changes nothing (`read?`) fails definitely whatever happened."
+  [{:keys [status message definite] error-reason :reason} read?]
+  {:type  (if (or read? (and error-reason (true? definite))) :fail :info)
+   :error (if error-reason
+            [(reason error-reason) (or message "")]
+            [transport (str/trim (str status " " message))])})
+
+(defn reason-of
+  "The reason of a call that did not succeed, or nil."
+  [{:keys [error]}]
+  (let [x (if (sequential? error) (first error) error)]
+    (when (or (keyword? x) (string? x))
+      (reason x))))

@@ -46,7 +46,7 @@
             refused       (first (filter #(and (h/failed? %)
                                                (< (:end first-ok) (:index %))
                                                (= (payload first-ok) (payload %))
-                                               (errors/refusals (first (:error %)))
+                                               (errors/refusals (errors/reason-of %))
                                                (not (may-be-evicted? facts first-ok %)))
                                          calls))]
         (cond other-payload
@@ -56,7 +56,7 @@
                               (pr-str (answer other-answer)))
                          (:end first-ok) (:end other-answer))
               refused
-              (violation (str "op id " id " was answered, then refused: " (name (first (:error refused))))
+              (violation (str "op id " id " was answered, then refused: " (name (errors/reason-of refused)))
                          (:end first-ok) (:end refused)))))))
 
 (defn check

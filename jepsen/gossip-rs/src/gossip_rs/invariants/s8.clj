@@ -4,7 +4,8 @@
   Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
   its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
   must exist. An ended run must still be ended. Only fresh reads are judged: a stale one promises nothing."
-  (:require [gossip-rs.history :as h]
+  (:require [gossip-rs.errors :as errors]
+            [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [cursor-key key< violation]]))
 
 (defn- acknowledged
@@ -55,7 +56,7 @@
   (concat
     (for [call  calls
           :when (and (= :read-shard (:f call)) (:final? (:in call)) (h/failed? call)
-                     (= :shard-not-found (first (:error call))))
+                     (= :shard-not-found (errors/reason-of call)))
           :let  [known (:exists (acknowledged (:shard (:in call))))]
           :when (and known (< known (:index call)))]
       (violation (str "shard " (:shard (:in call)) " is gone") known (:completion call)))
