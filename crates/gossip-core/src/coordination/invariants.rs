@@ -111,10 +111,22 @@ fn check_run(tenant: &Tenant, run: &Run) -> Checked {
 /// Slots come first: the other checks follow them.
 fn check_references(run: &Run) -> Checked {
     let slots = run.shards.len() as u64;
-    for shard in &run.shards {
-        let known = (shard.root as usize) < run.roots.len() && shard.parent.is_none_or(|p| u64::from(p) < slots);
-        ensure(known, Rule::Bookkeeping, Some(shard), || "its root or parent does not exist".into())?;
+    let (roots, children) = run.shards.split_at_checked(run.roots.len()).unwrap_or((&run.shards, &[]));
+    for (slot, shard) in (0..).zip(roots) {
+        let right = shard.parent.is_none() && shard.root == slot;
+        ensure(right, Rule::Bookkeeping, Some(shard), || "it stands where a root must stand".into())?;
     }
+    for (number, shard) in (0..).zip(children) {
+        let known = shard.parent.is_some_and(|parent| u64::from(parent) < slots);
+        let named = roots.get(shard.root as usize).is_some_and(|root| root.name.child(number) == shard.name);
+        ensure(known && named, Rule::Bookkeeping, Some(shard), || {
+            "it is not the child of a split that is next".into()
+        })?;
+    }
+    let made = run.children;
+    ensure(made == children.len() as u64 && roots.len() == run.roots.len(), Rule::Bookkeeping, None, || {
+        format!("{} roots and {made} children are counted, {slots} shards are there", run.roots.len())
+    })?;
     for outcome in run.log.outcomes() {
         let end = outcome.slots().end;
         ensure(end <= slots, Rule::Bookkeeping, None, || format!("the op log names slot {end} of {slots}"))?;
@@ -146,6 +158,10 @@ fn check_shard(run: &Run, shard: &Shard) -> Checked {
     }
     let kept = shard.recent.len();
     ensure(kept <= OP_LOG_PER_SHARD, Rule::Bookkeeping, this, || format!("{kept} evictable answers are kept"))?;
+    let bytes = run.log.bytes_of(&shard.recent);
+    ensure(bytes == shard.recent_bytes, Rule::Bookkeeping, this, || {
+        format!("its answers hold {bytes} bytes, counted {}", shard.recent_bytes)
+    })?;
     let logged = shard.recent.iter().all(|op_id| run.log.contains(*op_id));
     ensure(logged, Rule::Bookkeeping, this, || "an evictable answer is not in the op log".into())
 }

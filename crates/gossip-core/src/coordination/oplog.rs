@@ -170,6 +170,11 @@ impl OpLog {
         self.entries.len()
     }
 
+    /// What the entries of these op ids weigh.
+    pub(super) fn bytes_of<'a>(&self, op_ids: impl IntoIterator<Item = &'a OpId>) -> usize {
+        op_ids.into_iter().filter_map(|op_id| self.entries.get(op_id)).map(|entry| entry.outcome.bytes()).sum()
+    }
+
     pub(super) fn contains(&self, op_id: OpId) -> bool {
         self.entries.contains_key(&op_id)
     }

@@ -1,0 +1,70 @@
+//! Reads: one tenant's own, page by page.
+
+use gossip_core::coordination::limits::MAX_PAGE;
+use gossip_core::coordination::*;
+
+use crate::kit::*;
+
+fn names(world: &World, after: Option<&str>, status: Option<ShardStatus>, limit: usize) -> (Vec<String>, bool) {
+    let query = Query::Shards { run: run_id("r"), after: after.map(shard_id), status, limit };
+    match world.read(query) {
+        Ok(View::Shards { shards, more }) => (shards.into_iter().map(|s| s.shard.to_string()).collect(), more),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn shards_come_in_order_of_names_page_by_page() {
+    let ranges = [("d", "a", "b"), ("b", "b", "c"), ("a", "c", "d"), ("c", "d", "e")];
+    let mut world = World::with_roots(ranges.map(|(name, start, end)| spec(name, start, end)).to_vec());
+    assert_eq!(names(&world, None, None, 2), (vec!["a".into(), "b".into()], true));
+    assert_eq!(names(&world, Some("b"), None, 2), (vec!["c".into(), "d".into()], false));
+    assert_eq!(names(&world, Some("d"), None, 2), (vec![], false));
+    assert_eq!(names(&world, Some("bb"), None, 9), (vec!["c".into(), "d".into()], false));
+
+    world.grant("b", "w");
+    world.ok("r", park("b", "w", 1));
+    world.grant("d", "w");
+    world.ok("r", park("d", "w", 1));
+    assert_eq!(names(&world, None, Some(ShardStatus::Parked), 1), (vec!["b".into()], true));
+    assert_eq!(names(&world, Some("b"), Some(ShardStatus::Parked), 1), (vec!["d".into()], false));
+    assert_eq!(names(&world, None, Some(ShardStatus::Active), 2), (vec!["a".into(), "c".into()], false));
+    assert_eq!(names(&world, None, Some(ShardStatus::Done), 2), (vec![], false));
+}
+
+#[test]
+fn runs_come_in_order_of_names_and_are_the_tenants_own() {
+    let mut world = World::one_shard();
+    for run in ["c", "a", "b"] {
+        world.ok(run, Op::CreateRun { metadata: Vec::new() });
+    }
+    let page =
+        |world: &World, after: Option<&str>, limit| match world.read(Query::Runs { after: after.map(run_id), limit }) {
+            Ok(View::Runs { runs, more }) => (runs.into_iter().map(|r| r.run.to_string()).collect::<Vec<_>>(), more),
+            other => panic!("{other:?}"),
+        };
+    assert_eq!(page(&world, None, 3), (vec!["a".into(), "b".into(), "c".into()], true));
+    assert_eq!(page(&world, Some("c"), 3), (vec!["r".into()], false));
+    world.tenant = "u";
+    assert_eq!(page(&world, None, 3), (vec![], false));
+}
+
+#[test]
+fn a_page_holds_one_to_a_thousand_rows() {
+    let world = World::one_shard();
+    for limit in [0, MAX_PAGE + 1, usize::MAX] {
+        let refused = world.read(Query::Runs { after: None, limit });
+        assert!(matches!(&refused, Err(Rejection::InvalidArgument(i)) if i.field == "limit"), "{refused:?}");
+    }
+    assert_eq!(names(&world, None, None, MAX_PAGE), (vec!["s".into()], false));
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let world = World::one_shard();
+    let shard = |run: &str, shard: &str| world.read(Query::Shard { run: run_id(run), shard: shard_id(shard) });
+    assert_eq!(shard("r", "x"), Err(Rejection::ShardNotFound));
+    assert_eq!(shard("x", "s"), Err(Rejection::RunNotFound));
+    let list = Query::Shards { run: run_id("x"), after: None, status: None, limit: 1 };
+    assert_eq!(world.read(list), Err(Rejection::RunNotFound));
+}
