@@ -5,9 +5,9 @@
                  [jepsen "0.3.13"]
                  [io.grpc/grpc-netty-shaded "1.76.0"]
                  [io.grpc/grpc-stub "1.76.0"]
-                 [io.grpc/grpc-protobuf "1.76.0"]
-                 [com.google.protobuf/protobuf-java "4.33.1"]
-                 [com.google.api.grpc/proto-google-common-protos "2.63.1"]]
+                 [com.google.protobuf/protobuf-java "3.25.8"]
+                 ; google.rpc.Status and ErrorInfo, in which errors travel.
+                 [com.google.api.grpc/proto-google-common-protos "2.59.2"]]
   :main gossip-rs.cli
   :source-paths ["src"]
   ; test/ mirrors the namespaces that need Clojure alone, test-jepsen/ those that meet Jepsen.
