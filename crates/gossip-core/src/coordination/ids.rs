@@ -131,7 +131,21 @@ fn check_root(field: &str, text: &str) -> Result<(), Invalid> {
 
 /// The caller's random idempotency key for one mutation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "[u8; 16]", into = "[u8; 16]")]
 pub struct OpId(pub u128);
+
+// Stored as bytes: a random number only grows by a variable-length encoding.
+impl From<[u8; 16]> for OpId {
+    fn from(bytes: [u8; 16]) -> Self {
+        OpId(u128::from_be_bytes(bytes))
+    }
+}
+
+impl From<OpId> for [u8; 16] {
+    fn from(op_id: OpId) -> Self {
+        op_id.0.to_be_bytes()
+    }
+}
 
 impl OpId {
     /// Reads 32 hexadecimal digits.

@@ -15,7 +15,7 @@ use std::hash::Hasher;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use siphasher::sip128::{Hasher128, SipHasher13};
+use siphasher::sip::SipHasher13;
 
 use super::answer::{RunStatus, ShardCounts};
 use super::command::{Command, Cursor};
@@ -28,7 +28,7 @@ use crate::mutants::{Mutant, Planted};
 
 /// A hash of all of a command but its op id, the same on every platform and in every build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Payload(u64, u64);
+pub(super) struct Payload([u8; 8]);
 
 impl Payload {
     /// Hashes `command`; `scratch` only saves an allocation.
@@ -41,11 +41,11 @@ impl Payload {
             postcard::to_extend(&(tenant, run, op), bytes).expect("a command has sequences of known length only");
         let mut hasher = SipHasher13::new();
         hasher.write(&bytes);
-        let hash = hasher.finish128();
+        let hash = hasher.finish().to_be_bytes();
         if bytes.capacity() <= KEEP {
             *scratch = bytes;
         }
-        Payload(hash.h1, hash.h2)
+        Payload(hash)
     }
 }
 
@@ -110,7 +110,7 @@ impl Outcome {
     }
 
     /// Every slot that it names.
-    pub(super) fn slots(&self) -> std::ops::Range<u64> {
+    fn slots(&self) -> std::ops::Range<u64> {
         match self {
             Outcome::Granted { slot, .. } | Outcome::Split { residual: slot, .. } => {
                 u64::from(*slot)..u64::from(*slot) + 1
@@ -122,9 +122,21 @@ impl Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Entry {
+pub(super) struct Entry {
     payload: Payload,
+    /// The log index that it comes from: what is older than what.
+    at: u64,
+    /// The shard that it counts for; `None`: it stays as long as the run.
+    owner: Option<Slot>,
     outcome: Outcome,
+}
+
+impl Entry {
+    /// `slot` is the shard that the operation was on, if it was on one.
+    pub(super) fn new(payload: Payload, at: u64, slot: Option<Slot>, outcome: Outcome) -> Self {
+        let owner = slot.filter(|_| !outcome.is_pinned());
+        Entry { payload, at, owner, outcome }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,23 +157,30 @@ impl OpLog {
         }
     }
 
-    /// Remembers an operation on the run, or one that is kept as long.
-    pub(super) fn pin(&mut self, op_id: OpId, payload: Payload, outcome: Outcome) {
-        self.entries.insert(op_id, Entry { payload, outcome });
+    /// Remembers an operation, and forgets the oldest ones of its shard that are past the bounds.
+    pub(super) fn record(&mut self, op_id: OpId, entry: Entry, shards: &mut [Shard]) {
+        if let Some(owner) = entry.owner {
+            let shard = &mut shards[owner as usize];
+            shard.recent_bytes += entry.outcome.bytes();
+            shard.recent.push_back(op_id);
+            while shard.recent.len() > OP_LOG_PER_SHARD || shard.recent_bytes > OP_LOG_BYTES_PER_SHARD {
+                let Some(oldest) = shard.recent.pop_front() else { break };
+                let gone = self.entries.remove(&oldest);
+                shard.recent_bytes -= gone.map_or(0, |entry| entry.outcome.bytes());
+            }
+        }
+        self.entries.insert(op_id, entry);
     }
 
-    /// Remembers an operation on `shard`, and forgets the shard's oldest ones that are past the bounds.
-    pub(super) fn record(&mut self, op_id: OpId, payload: Payload, outcome: Outcome, shard: &mut Shard) {
-        if outcome.is_pinned() {
-            return self.pin(op_id, payload, outcome);
-        }
-        shard.recent_bytes += outcome.bytes();
-        shard.recent.push_back(op_id);
-        self.pin(op_id, payload, outcome);
-        while shard.recent.len() > OP_LOG_PER_SHARD || shard.recent_bytes > OP_LOG_BYTES_PER_SHARD {
-            let Some(oldest) = shard.recent.pop_front() else { break };
-            let gone = self.entries.remove(&oldest);
-            shard.recent_bytes -= gone.map_or(0, |entry| entry.outcome.bytes());
+    /// Makes the shards' lists of their evictable entries anew.
+    pub(super) fn reindex(&self, shards: &mut [Shard]) {
+        let mut owned: Vec<_> = self.entries.iter().filter(|(_, entry)| entry.owner.is_some()).collect();
+        owned.sort_unstable_by_key(|(_, entry)| entry.at);
+        for (op_id, entry) in owned {
+            if let Some(shard) = entry.owner.and_then(|owner| shards.get_mut(owner as usize)) {
+                shard.recent_bytes += entry.outcome.bytes();
+                shard.recent.push_back(*op_id);
+            }
         }
     }
 
@@ -170,17 +189,19 @@ impl OpLog {
         self.entries.len()
     }
 
-    /// What the entries of these op ids weigh.
-    pub(super) fn bytes_of<'a>(&self, op_ids: impl IntoIterator<Item = &'a OpId>) -> usize {
-        op_ids.into_iter().filter_map(|op_id| self.entries.get(op_id)).map(|entry| entry.outcome.bytes()).sum()
-    }
-
     pub(super) fn contains(&self, op_id: OpId) -> bool {
         self.entries.contains_key(&op_id)
     }
 
-    pub(super) fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
-        self.entries.values().map(|entry| &entry.outcome)
+    /// Every slot that an entry names, its owner's included.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u64> + '_ {
+        self.entries.values().flat_map(|entry| entry.outcome.slots().chain(entry.owner.map(u64::from)))
+    }
+
+    /// Entries that can be evicted, and what they weigh.
+    pub(super) fn evictable(&self) -> (usize, usize) {
+        let owned = self.entries.values().filter(|entry| entry.owner.is_some());
+        owned.fold((0, 0), |(count, bytes), entry| (count + 1, bytes + entry.outcome.bytes()))
     }
 
     pub(super) fn clear(&mut self) {

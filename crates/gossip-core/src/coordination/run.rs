@@ -10,7 +10,7 @@ use super::claims::Claims;
 use super::command::{Command, Op};
 use super::error::Rejection;
 use super::ids::{Fence, OpId, RunId, ShardId, Stamp};
-use super::oplog::{OpLog, Outcome, Payload, RunMark};
+use super::oplog::{Entry, OpLog, Outcome, Payload, RunMark};
 use super::range::Range;
 use super::shard::{Root, Shard, Slot};
 use crate::mutants::{Mutant, Planted};
@@ -84,7 +84,8 @@ impl Run {
             counts: ShardCounts::default(),
             claims: Claims::default(),
         };
-        run.log.pin(op_id, payload, run.mark(index));
+        let entry = Entry::new(payload, index, None, run.mark(index));
+        run.log.record(op_id, entry, &mut []);
         run
     }
 
@@ -160,10 +161,8 @@ impl Run {
             Outcome::Granted { slot, .. } => Some(*slot),
             _ => slot,
         };
-        match owner {
-            Some(owner) => self.log.record(command.op_id, cx.payload, outcome, &mut self.shards[owner as usize]),
-            None => self.log.pin(command.op_id, cx.payload, outcome),
-        }
+        let entry = Entry::new(cx.payload, cx.index, owner, outcome);
+        self.log.record(command.op_id, entry, &mut self.shards);
     }
 
     /// The answer to a command that had this outcome, now or the first time. An outcome that cannot be this command's is a
@@ -261,7 +260,7 @@ impl Run {
         self.add(child)
     }
 
-    /// Makes anew all that is derived from the shards.
+    /// Makes anew all that is derived. The shards come out of a snapshot, without any of it.
     pub(super) fn reindex(&mut self) {
         self.names.clear();
         self.claims.clear();
@@ -271,6 +270,7 @@ impl Run {
             self.claims.insert(slot, shard);
             *self.counts.of(shard.status) += 1;
         }
+        self.log.reindex(&mut self.shards);
     }
 }
 

@@ -38,9 +38,11 @@ pub(super) struct Shard {
     pub(super) cursor: Option<Arc<Cursor>>,
     /// Why it is parked.
     pub(super) reason: Box<str>,
-    /// The evictable entries of the op log that belong to this shard, oldest first.
+    /// The evictable entries of the op log that belong to this shard, oldest first. Derived from the op log.
+    #[serde(skip)]
     pub(super) recent: VecDeque<OpId>,
     /// What they hold: see [`super::limits::OP_LOG_BYTES_PER_SHARD`].
+    #[serde(skip)]
     pub(super) recent_bytes: usize,
 }
 

@@ -34,8 +34,10 @@ fn over(field: &str, max: u64, actual: u64) -> Rejection {
     Rejection::LimitExceeded { field: field.into(), max, actual }
 }
 
-/// The ends of a range as numbers that compare: minus infinity, a key, plus infinity.
-fn ends(range: &Range) -> ((u8, &[u8]), (u8, &[u8])) {
+/// An end of a range as something that compares: minus infinity, a key, plus infinity.
+type End<'a> = (u8, &'a [u8]);
+
+fn ends(range: &Range) -> (End<'_>, End<'_>) {
     let start = if range.start.is_empty() { (0, &[][..]) } else { (1, &range.start[..]) };
     let end = if range.end.is_empty() { (2, &[][..]) } else { (1, &range.end[..]) };
     (start, end)

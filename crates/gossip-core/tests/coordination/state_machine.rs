@@ -193,7 +193,7 @@ fn specs_of(step: &Step) -> Vec<ShardSpec> {
     let mut bounds = step.keys.clone();
     bounds.sort();
     bounds.dedup();
-    if step.lease_ms % 2 == 0 {
+    if step.lease_ms.is_multiple_of(2) {
         bounds.insert(0, String::new());
     }
     let ends = bounds.iter().skip(1).cloned().chain([String::new()]);
