@@ -1,6 +1,9 @@
 //! The coordination state machine: runs, shards, leases, fences, cursors and splits.
 //!
 //! It is deterministic: `apply` is a function of the state and the command with its stamp. See `docs/protocol.md`.
+//!
+//! The way of a command: [`State`] checks its shape (`check`), finds tenant and run (`state`); the run finds the shard, asks the op
+//! log (`oplog`), then whether the record admits it (`leases`, `runs`), and carries it out (`leases`, `runs`, `splits`).
 
 pub mod answer;
 mod check;

@@ -74,5 +74,5 @@ fn check_limit(limit: usize) -> Result<usize, Rejection> {
     if (1..=MAX_PAGE).contains(&limit) {
         return Ok(limit);
     }
-    Err(Invalid::new("limit", format!("must be 1 to {MAX_PAGE}, is {limit}")).into())
+    Err(Invalid::new("page_size", format!("must be 1 to {MAX_PAGE}, is {limit}")).into())
 }

@@ -54,7 +54,7 @@ fn a_page_holds_one_to_a_thousand_rows() {
     let world = World::one_shard();
     for limit in [0, MAX_PAGE + 1, usize::MAX] {
         let refused = world.read(Query::Runs { after: None, limit });
-        assert!(matches!(&refused, Err(Rejection::InvalidArgument(i)) if i.field == "limit"), "{refused:?}");
+        assert!(matches!(&refused, Err(Rejection::InvalidArgument(i)) if i.field == "page_size"), "{refused:?}");
     }
     assert_eq!(names(&world, None, None, MAX_PAGE), (vec!["s".into()], false));
 }
