@@ -308,6 +308,8 @@ pub struct Config {
     pub max_message_bytes: u64,
     /// Append messages to one follower under way at once.
     pub max_inflight_messages: usize,
+    /// A snapshot that neither arrived nor was reported lost is sent again after this.
+    pub snapshot_timeout: Duration,
     /// A linearizable read that no leader confirmed is refused after this.
     pub read_timeout: Duration,
     /// The seed of the election jitter: different on each node.
@@ -326,6 +328,7 @@ impl Default for Config {
             keep_entries: 10_000,
             max_message_bytes: 1 << 20,
             max_inflight_messages: 256,
+            snapshot_timeout: Duration::from_secs(30),
             read_timeout: Duration::from_secs(5),
             seed: 0,
         }

@@ -4,10 +4,19 @@
 //! `docs/protocol.md`.
 
 pub mod api;
+mod clock;
+mod drive;
+mod group;
+mod log;
 pub mod machine;
+mod members;
+mod reads;
+mod waiters;
 
 pub use api::{
     Change, Config, Consistency, Input, Member, Members, NodeId, Output, Persist, Recovered, Refusal, Role,
     SnapshotData, SnapshotRecord, Status, Ticket, Token,
 };
+pub use group::Group;
+pub use log::StartError;
 pub use machine::{RestoreError, StateMachine};

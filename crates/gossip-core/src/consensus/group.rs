@@ -1,0 +1,564 @@
+//! The group: inputs in, outputs out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use raft::eraftpb::{ConfState, MessageType};
+use raft::{RawNode, SnapshotStatus, StateRole};
+use serde::{Deserialize, Serialize};
+
+use super::api::{
+    Change, Config, Consistency, Input, Member, Members, NodeId, Output, Recovered, Refusal, Role, SnapshotData,
+    SnapshotRecord, Status, Ticket, Token,
+};
+use super::clock::LeaseClock;
+use super::log::{Log, StartError};
+use super::machine::StateMachine;
+use super::members::Changes;
+use super::reads::{Reads, context};
+use super::waiters::{Waiter, Waiters};
+use crate::coordination::ids::Stamp;
+use crate::mutants::{Mutant, Planted};
+use crate::time::Time;
+
+/// The version of [`LogCommand`] and [`SnapshotData`] on disk and on the wire.
+pub(super) const FORMAT: u8 = 1;
+
+/// A command as it stands in the log, after the format byte.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct LogCommand<C> {
+    pub(super) stamp: Stamp,
+    pub(super) command: C,
+}
+
+/// A command of this node's caller that is in the log.
+#[derive(Debug)]
+pub(super) struct Pending<M: StateMachine> {
+    pub(super) token: Token,
+    pub(super) term: u64,
+    pub(super) command: M::Command,
+    pub(super) until: Option<Time>,
+    /// It came from the head of this line, with its last refusal.
+    pub(super) seat: Option<(M::WaitKey, (u64, M::Answer))>,
+}
+
+/// A command that came before its leader was ready to stamp it.
+#[derive(Debug)]
+struct Early<M: StateMachine> {
+    token: Token,
+    command: M::Command,
+    until: Option<Time>,
+}
+
+/// One node's part in a Raft group. See [`super::api`] for the contract with its driver.
+pub struct Group<M: StateMachine> {
+    pub(super) id: NodeId,
+    pub(super) config: Config,
+    pub(super) raft: RawNode<Log>,
+    pub(super) machine: M,
+    pub(super) members: Members,
+    pub(super) conf_state: ConfState,
+    pub(super) planted: Planted,
+    pub(super) now: Time,
+    next_tick: Time,
+    /// Differs from life to life of a node.
+    pub(super) start: u64,
+    pub(super) applied: u64,
+    /// The newest stamp that was applied.
+    pub(super) stamp: Stamp,
+    /// Held while this node leads and may stamp.
+    pub(super) clock: Option<LeaseClock>,
+    /// The term in which this node leads or led last.
+    pub(super) led: Option<u64>,
+    pub(super) pending: BTreeMap<u64, Pending<M>>,
+    early: VecDeque<Early<M>>,
+    pub(super) waiters: Waiters<M>,
+    pub(super) reads: Reads<M>,
+    pub(super) changes: Changes,
+    /// Writes on their way to the disk: our ticket, and raft's number of the newest `Ready` that is durable with it.
+    pub(super) unsynced: VecDeque<(Ticket, u64)>,
+    pub(super) tickets: u64,
+    pub(super) outputs: VecDeque<Output<M>>,
+    pub(super) failed: bool,
+    pub(super) removed: bool,
+    dropped_messages: u64,
+}
+
+impl<M: StateMachine> std::fmt::Debug for Group<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Group").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+impl<M: StateMachine> Group<M> {
+    /// The first record on the disk of every founding node: a snapshot at index 1 that names the members, around an empty
+    /// `machine`. A node that joins later has none and gets the leader's.
+    pub fn bootstrap_record(members: &Members, machine: &M) -> SnapshotRecord {
+        let mut conf_state = ConfState::default();
+        conf_state.voters = members.nodes.iter().filter(|m| m.voter).map(|m| m.id).collect();
+        let data = SnapshotData { members: members.clone(), stamp: 0, machine: machine.snapshot() };
+        SnapshotRecord { index: 1, term: 1, conf_state, data: encode(&data) }
+    }
+
+    /// Starts a node from what its disk holds, `machine` being empty.
+    ///
+    /// # Errors
+    /// The disk's content cannot be a log's: the node must not start.
+    pub fn new(
+        id: NodeId,
+        config: Config,
+        mut recovered: Recovered,
+        mut machine: M,
+        planted: Planted,
+        now: Time,
+    ) -> Result<Self, StartError> {
+        let (mut members, mut stamp) = (Members::default(), Stamp(0));
+        if let Some(record) = &recovered.snapshot {
+            let data: SnapshotData = decode(&record.data).map_err(StartError)?;
+            machine.restore(&data.machine).map_err(|e| StartError(e.to_string()))?;
+            (members, stamp) = (data.members, Stamp(data.stamp));
+        }
+        if planted.is(Mutant::RestartDropsTail) && recovered.entries.len() > 1 {
+            recovered.entries.pop();
+            let last = recovered.entries.last().map_or(0, |e| e.index);
+            recovered.hard_state.commit = recovered.hard_state.commit.min(last);
+        }
+        let log = Log::recover(recovered)?;
+        let applied = log.snapshot_index();
+        let conf_state = raft::Storage::initial_state(&log).map_err(|e| StartError(e.to_string()))?.conf_state;
+        let raft = RawNode::new(
+            &raft_config(id, &config, applied, planted),
+            log,
+            &slog::Logger::root(slog::Discard, slog::o!()),
+        )
+        .map_err(|e| StartError(e.to_string()))?;
+        let mut group = Group {
+            id,
+            start: config.seed ^ now.as_nanos(),
+            next_tick: now + config.tick,
+            config,
+            raft,
+            machine,
+            members,
+            conf_state,
+            planted,
+            now,
+            applied,
+            stamp,
+            clock: None,
+            led: None,
+            pending: BTreeMap::new(),
+            early: VecDeque::new(),
+            waiters: Waiters::default(),
+            reads: Reads::default(),
+            changes: Changes::default(),
+            unsynced: VecDeque::new(),
+            tickets: 0,
+            outputs: VecDeque::new(),
+            failed: false,
+            removed: false,
+            dropped_messages: 0,
+        };
+        group.jitter();
+        group.drive();
+        Ok(group)
+    }
+
+    /// Takes one input; then [`Self::poll`] until it gives `None`.
+    pub fn handle(&mut self, now: Time, input: Input<M>) {
+        if self.failed {
+            return;
+        }
+        self.now = self.now.max(now);
+        self.tick();
+        self.dispatch(input);
+        self.drive();
+    }
+
+    /// The next output, in order.
+    pub fn poll(&mut self) -> Option<Output<M>> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Wake`] is due at the latest.
+    pub fn deadline(&self) -> Time {
+        if self.failed {
+            return Time::MAX;
+        }
+        let wake = match (&self.clock, self.waiters.next_wake()) {
+            (Some(clock), Some(stamp)) => clock.when(stamp),
+            _ => Time::MAX,
+        };
+        let patience = self.waiters.next_timeout().unwrap_or(Time::MAX);
+        self.next_tick.min(wake).min(patience).min(self.reads.deadline())
+    }
+
+    /// The replicated state as this node has applied it.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// Who is in the group, as far as this node has applied.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Whether this node's own removal was applied here: it takes no part any more and should stop.
+    pub fn is_removed(&self) -> bool {
+        self.removed
+    }
+
+    /// Messages that made no sense and were dropped.
+    pub fn dropped_messages(&self) -> u64 {
+        self.dropped_messages
+    }
+
+    /// The leader this node knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        Some(self.raft.raft.leader_id).filter(|id| *id != raft::INVALID_ID)
+    }
+
+    pub(super) fn leads(&self) -> bool {
+        self.raft.raft.state == StateRole::Leader
+    }
+
+    /// How this node stands.
+    pub fn status(&self) -> Status {
+        let raft = &self.raft.raft;
+        let learner = self.conf_state.learners.contains(&self.id);
+        Status {
+            id: self.id,
+            role: match raft.state {
+                StateRole::Leader => Role::Leader,
+                StateRole::Candidate => Role::Candidate,
+                StateRole::PreCandidate => Role::PreCandidate,
+                StateRole::Follower if learner => Role::Learner,
+                StateRole::Follower => Role::Follower,
+            },
+            term: raft.term,
+            leader: self.leader(),
+            last_index: raft.raft_log.last_index(),
+            commit: raft.raft_log.committed,
+            applied: self.applied,
+            snapshot: self.raft.store().snapshot_index(),
+            stamp: self.stamp.0,
+            ready: !self.failed
+                && !self.removed
+                && if self.leads() { self.clock.is_some() } else { self.leader().is_some() && self.applied > 0 },
+            in_flight: self.in_flight(),
+            waiters: self.waiters.len(),
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.pending.len() + self.early.len() + self.reads.len()
+    }
+
+    /// Raft's one source of randomness, replaced by a draw that a seed decides. After every call into raft.
+    pub(super) fn jitter(&mut self) {
+        let raft = &mut self.raft.raft;
+        let (min, max) = (self.config.election_ticks as u64, 2 * self.config.election_ticks as u64);
+        let mut x = self.config.seed
+            ^ self.id.rotate_left(17)
+            ^ raft.term.rotate_left(34)
+            ^ (raft.state as u64).rotate_left(51);
+        // splitmix64's finalizer.
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^= x >> 31;
+        raft.set_randomized_election_timeout((min + x % (max - min)) as usize);
+    }
+
+    /// Turns elapsed time into raft's ticks. After a long silence of the driver (the process was stopped, the machine slept) only
+    /// a few are caught up on: the messages that waited meanwhile must be heard before this node judges its leader dead.
+    fn tick(&mut self) {
+        const CATCH_UP: u32 = 2;
+        let mut ticks = 0;
+        while self.next_tick <= self.now {
+            ticks += 1;
+            if ticks > CATCH_UP {
+                self.next_tick = self.now + self.config.tick;
+                break;
+            }
+            self.next_tick = self.next_tick + self.config.tick;
+            self.raft.tick();
+            self.jitter();
+            self.tend_changes();
+            self.tend_snapshots();
+        }
+    }
+
+    fn dispatch(&mut self, input: Input<M>) {
+        match input {
+            Input::Wake => {}
+            Input::Message(message) => self.receive(*message),
+            Input::Persisted(ticket) => self.persisted(ticket),
+            Input::Submit { token, command, wait } => self.submit(token, command, wait),
+            Input::Query { token, query, consistency } => self.query(token, query, consistency),
+            Input::Change { token, change } => self.change(token, change),
+            Input::Cancel(token) => self.cancel(token),
+            Input::Unreachable(node) => self.raft.report_unreachable(node),
+            Input::SnapshotSent(node, arrived) => {
+                let status = if arrived { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+                self.raft.report_snapshot(node, status);
+            }
+        }
+        self.jitter();
+    }
+
+    fn receive(&mut self, message: raft::eraftpb::Message) {
+        let kind = message.get_msg_type();
+        if message.to != self.id || message.from == self.id || is_local(kind) || self.removed {
+            self.dropped_messages += 1;
+            return;
+        }
+        // raft panics on this. It means that entries are gone which this node told the leader it had.
+        let last = self.raft.raft.raft_log.last_index();
+        if kind == MessageType::MsgHeartbeat && message.term >= self.raft.raft.term && message.commit > last {
+            return self.fail(format!(
+                "the log ends at {last}, but {} was acknowledged: the disk lost entries",
+                message.commit
+            ));
+        }
+        if self.raft.step(message).is_err() {
+            self.dropped_messages += 1;
+        }
+    }
+
+    fn persisted(&mut self, ticket: Ticket) {
+        let mut newest = None;
+        while self.unsynced.front().is_some_and(|(t, _)| *t <= ticket) {
+            newest = self.unsynced.pop_front().map(|(_, number)| number);
+        }
+        if let Some(number) = newest {
+            self.raft.on_persist_ready(number);
+            self.tell_applied();
+        }
+    }
+
+    fn overloaded(&mut self, token: Token) {
+        self.refuse(token, Refusal::Overloaded { retry_after: Duration::from_millis(50) });
+    }
+
+    fn submit(&mut self, token: Token, command: M::Command, wait: Duration) {
+        if self.removed {
+            return self.refuse(token, Refusal::Stopping);
+        }
+        if !self.leads() {
+            return self.refuse(token, Refusal::NotLeader { leader: self.leader() });
+        }
+        if self.in_flight() >= self.config.max_in_flight
+            || (!wait.is_zero() && self.waiters.len() >= self.config.max_waiters)
+        {
+            return self.overloaded(token);
+        }
+        let until = (!wait.is_zero()).then(|| self.now + wait);
+        if self.clock.is_some() {
+            self.propose(token, command, until, None);
+        } else {
+            self.early.push_back(Early { token, command, until });
+        }
+    }
+
+    /// Stamps a command and puts it into the log.
+    pub(super) fn propose(
+        &mut self,
+        token: Token,
+        command: M::Command,
+        until: Option<Time>,
+        seat: Option<(M::WaitKey, (u64, M::Answer))>,
+    ) {
+        let Some(clock) = &mut self.clock else { return self.refuse(token, Refusal::NotLeader { leader: None }) };
+        let stamp = clock.stamp(self.now);
+        let entry = LogCommand { stamp, command: &command };
+        let proposed = self.raft.propose(Vec::new(), encode(&entry));
+        self.jitter();
+        if proposed.is_err() {
+            // Raft takes no proposals while it hands leadership over: nothing was written.
+            if let Some((key, _)) = &seat {
+                self.waiters.done(key);
+            }
+            return self.refuse(token, Refusal::NotLeader { leader: None });
+        }
+        let (index, term) = (self.raft.raft.raft_log.last_index(), self.raft.raft.term);
+        if self.planted.is(Mutant::AckBeforeCommit) {
+            // The planted bug: it is applied and answered before anybody else has the entry.
+            let answer = self.machine.apply(index, stamp, &command);
+            self.outputs.push_back(Output::Applied { token, index, answer });
+            return;
+        }
+        let known = self.pending.insert(index, Pending { token, term, command, until, seat });
+        assert!(known.is_none(), "two commands wait for entry {index}");
+    }
+
+    fn query(&mut self, token: Token, query: M::Query, consistency: Consistency) {
+        let stale = consistency == Consistency::Stale || self.planted.is(Mutant::StaleRead);
+        let by_lease = self.planted.is(Mutant::LeaseBasedRead) && self.leads();
+        if stale || by_lease {
+            let view = self.machine.read(&query);
+            return self.outputs.push_back(Output::Read { token, applied: self.applied, view });
+        }
+        if self.removed {
+            return self.refuse(token, Refusal::Stopping);
+        }
+        if self.in_flight() >= self.config.max_in_flight {
+            return self.overloaded(token);
+        }
+        self.reads.add(token, query);
+    }
+
+    fn cancel(&mut self, token: Token) {
+        let early = self.early.iter().position(|e| e.token == token);
+        if let Some(at) = early {
+            self.early.remove(at);
+            return self.refuse(token, Refusal::Timeout { in_flight: false });
+        }
+        if self.waiters.cancel(token).is_some() || self.reads.cancel(token) {
+            return self.refuse(token, Refusal::Timeout { in_flight: false });
+        }
+        let index = self.pending.iter().find(|(_, p)| p.token == token).map(|(index, _)| *index);
+        if let Some(gone) = index.and_then(|index| self.pending.remove(&index)) {
+            if let Some((key, _)) = gone.seat {
+                self.waiters.done(&key);
+            }
+            self.refuse(token, Refusal::Timeout { in_flight: true });
+        }
+    }
+
+    /// What this node may do of itself after every input: ask for reads, ask waiters again, give up on what took too long.
+    pub(super) fn tend(&mut self) {
+        let now = self.now;
+        for token in self.reads.expired(now) {
+            self.refuse(token, Refusal::ReadUnconfirmed);
+        }
+        let retry = now + self.config.tick * (2 * self.config.heartbeat_ticks as u32);
+        let mut questions = self.reads.retries(now, retry);
+        questions.extend(self.reads.ask(now + self.config.read_timeout, retry));
+        for number in questions {
+            self.raft.read_index(context(self.id, self.start, number));
+            self.jitter();
+        }
+        for waiter in self.waiters.expired(now) {
+            let Waiter { token, refusal: (index, answer), .. } = waiter;
+            self.outputs.push_back(Output::Applied { token, index, answer });
+        }
+        while let Some(clock) = self.clock {
+            let Some((key, waiter)) = self.waiters.next_due(clock.read(now)) else { break };
+            let Waiter { token, command, until, refusal } = waiter;
+            if self.planted.is(Mutant::WaiterGrantedUnasked) {
+                // The planted bug: the head's command is taken for decided at its place in line.
+                let answer = self.machine.apply(self.applied, self.stamp, &command);
+                self.outputs.push_back(Output::Applied { token, index: self.applied, answer });
+                self.waiters.done(&key);
+                continue;
+            }
+            self.propose(token, command, Some(until), Some((key, refusal)));
+        }
+        self.release_early();
+    }
+
+    fn release_early(&mut self) {
+        if self.clock.is_none() {
+            return;
+        }
+        while let Some(Early { token, command, until }) = self.early.pop_front() {
+            self.propose(token, command, until, None);
+        }
+    }
+
+    /// Leadership is gone: what is in the log may or may not come to be, the rest will not.
+    pub(super) fn step_down(&mut self) {
+        self.clock = None;
+        self.led = None;
+        let leader = self.leader();
+        for pending in std::mem::take(&mut self.pending).into_values() {
+            self.refuse(pending.token, Refusal::LeadershipLost);
+        }
+        for early in std::mem::take(&mut self.early) {
+            self.refuse(early.token, Refusal::NotLeader { leader });
+        }
+        for waiter in self.waiters.clear() {
+            self.refuse(waiter.token, Refusal::NotLeader { leader });
+        }
+        self.changes_step_down();
+    }
+
+    pub(super) fn refuse(&mut self, token: Token, refusal: Refusal) {
+        self.outputs.push_back(Output::Refused { token, refusal });
+    }
+
+    pub(super) fn fail(&mut self, line: String) {
+        if !self.failed {
+            self.failed = true;
+            self.outputs.push_back(Output::Fatal(line));
+        }
+    }
+
+    /// Forces a campaign, for tests and for a single-node cluster that need not wait.
+    pub fn campaign(&mut self, now: Time) {
+        self.now = self.now.max(now);
+        // Refused by raft where it makes no sense; nothing is lost then.
+        let _ = self.raft.campaign();
+        self.jitter();
+        self.drive();
+    }
+
+    pub(super) fn change(&mut self, token: Token, change: Change) {
+        if self.removed {
+            return self.refuse(token, Refusal::Stopping);
+        }
+        if !self.leads() {
+            return self.refuse(token, Refusal::NotLeader { leader: self.leader() });
+        }
+        if let Err(refusal) = self.start_change(token, change) {
+            self.refuse(token, refusal);
+        }
+    }
+
+    pub(super) fn member(&self, name: &str) -> Option<&Member> {
+        self.members.nodes.iter().find(|m| m.name == name)
+    }
+}
+
+fn raft_config(id: NodeId, config: &Config, applied: u64, planted: Planted) -> raft::Config {
+    raft::Config {
+        id,
+        election_tick: config.election_ticks,
+        heartbeat_tick: config.heartbeat_ticks,
+        applied,
+        max_size_per_msg: config.max_message_bytes,
+        max_inflight_msgs: config.max_inflight_messages,
+        check_quorum: !planted.is(Mutant::NoCheckQuorum),
+        pre_vote: true,
+        read_only_option: raft::ReadOnlyOption::Safe,
+        batch_append: true,
+        max_committed_size_per_ready: 16 << 20,
+        ..raft::Config::default()
+    }
+}
+
+/// Kinds of messages that a node only ever sends to itself.
+fn is_local(kind: MessageType) -> bool {
+    matches!(
+        kind,
+        MessageType::MsgHup
+            | MessageType::MsgBeat
+            | MessageType::MsgUnreachable
+            | MessageType::MsgSnapStatus
+            | MessageType::MsgCheckQuorum
+            | MessageType::MsgPropose
+    )
+}
+
+/// Our bytes: the format's version, then `postcard`.
+pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_extend(value, vec![FORMAT]).expect("our own types can be encoded into memory")
+}
+
+pub(super) fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
+    match bytes.split_first() {
+        Some((&FORMAT, rest)) => postcard::from_bytes(rest).map_err(|e| e.to_string()),
+        Some((version, _)) => Err(format!("format version {version}, this build reads {FORMAT}")),
+        None => Err("no bytes".into()),
+    }
+}

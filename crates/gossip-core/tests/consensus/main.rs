@@ -1,0 +1,255 @@
+//! The Raft group in a network of its own: elections, reads, snapshots, members, waiters, chaos.
+
+mod net;
+
+use std::time::Duration;
+
+use gossip_core::consensus::{Change, Config, Recovered, Refusal};
+use net::{Net, Reply};
+
+const SECOND: Duration = Duration::from_secs(1);
+const NO_WAIT: Duration = Duration::ZERO;
+
+fn items(net: &Net, id: u64) -> Vec<i64> {
+    net.group(id).machine().items.iter().map(|(n, _)| *n).collect()
+}
+
+#[test]
+fn a_leader_is_elected_and_replicates() {
+    for nodes in [1, 3, 5] {
+        let mut net = Net::new(nodes, 7, Config::default());
+        let leader = net.await_leader();
+        let tokens: Vec<u64> = (1..=10).map(|n| net.submit(leader, n, NO_WAIT)).collect();
+        net.run(SECOND);
+        for (n, token) in (1..).zip(tokens) {
+            assert_eq!(net.replies[&token], Reply::Applied(Ok(n)));
+        }
+        for id in 1..=nodes {
+            assert_eq!(items(&net, id), (1..=10).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_follower_names_the_leader() {
+    let mut net = Net::new(3, 1, Config::default());
+    let leader = net.await_leader();
+    net.run(SECOND);
+    let follower = leader % 3 + 1;
+    let token = net.submit(follower, 1, NO_WAIT);
+    assert_eq!(net.replies[&token], Reply::Refused(Refusal::NotLeader { leader: Some(leader) }));
+}
+
+#[test]
+fn a_follower_reads_what_was_answered_before() {
+    let mut net = Net::new(3, 2, Config::default());
+    let leader = net.await_leader();
+    net.submit(leader, 5, NO_WAIT);
+    net.run(SECOND);
+    let token = net.read(leader % 3 + 1);
+    net.run(SECOND);
+    assert!(matches!(&net.replies[&token], Reply::Read(items) if items.len() == 1 && items[0].0 == 5));
+}
+
+#[test]
+fn a_cut_off_leader_serves_no_read_and_steps_down() {
+    let mut net = Net::new(3, 3, Config::default());
+    let old = net.await_leader();
+    net.isolate(old);
+    let late = net.submit(old, 1, NO_WAIT);
+    net.run(SECOND);
+    let read = net.read(old);
+    net.run(SECOND * 6);
+    assert_eq!(net.replies[&late], Reply::Refused(Refusal::LeadershipLost));
+    assert_eq!(net.replies[&read], Reply::Refused(Refusal::ReadUnconfirmed));
+    assert_ne!(net.leader(), Some(old));
+}
+
+#[test]
+fn a_node_that_was_cut_off_does_not_disturb_the_leader() {
+    let mut net = Net::new(3, 4, Config::default());
+    let leader = net.await_leader();
+    let term = net.group(leader).status().term;
+    net.isolate(leader % 3 + 1);
+    net.run(SECOND * 4);
+    net.cut.clear();
+    net.run(SECOND);
+    assert_eq!((net.leader(), net.group(leader).status().term), (Some(leader), term));
+}
+
+#[test]
+fn the_lease_clock_never_falls_over_fail_overs() {
+    let mut net = Net::new(3, 5, Config::default());
+    for n in 0..6 {
+        let leader = net.await_leader();
+        net.submit(leader, n, NO_WAIT);
+        net.run(Duration::from_millis(300));
+        net.crash(leader);
+        net.run(SECOND * 2);
+        net.start(leader);
+    }
+    net.run(SECOND * 3);
+    let leader = net.await_leader();
+    let stamps: Vec<u64> = net.group(leader).machine().items.iter().map(|(_, stamp)| *stamp).collect();
+    assert_eq!(stamps.len(), 6);
+    assert!(stamps.is_sorted(), "{stamps:?}");
+}
+
+#[test]
+fn waiters_are_answered_in_order_once_they_are_released() {
+    let mut net = Net::new(3, 6, Config::default());
+    let leader = net.await_leader();
+    let waiting: Vec<u64> = (1..=3).map(|n| net.submit(leader, -n, SECOND * 8)).collect();
+    let impatient = net.submit(leader, -9, Duration::from_millis(200));
+    net.run(SECOND);
+    assert!(waiting.iter().all(|token| !net.replies.contains_key(token)));
+    assert!(matches!(net.replies[&impatient], Reply::Applied(Err(_))), "the last refusal is the answer");
+    net.submit(leader, 0, NO_WAIT);
+    net.run(SECOND);
+    assert_eq!(items(&net, leader), [0, -1, -2, -3]);
+    assert!(waiting.iter().all(|token| matches!(net.replies[token], Reply::Applied(Ok(_)))));
+}
+
+#[test]
+fn past_the_bound_a_request_is_refused_at_once() {
+    let mut net = Net::new(3, 8, Config { max_in_flight: 4, ..Config::default() });
+    let leader = net.await_leader();
+    let tokens: Vec<u64> = (1..=6).map(|n| net.submit(leader, n, NO_WAIT)).collect();
+    let refused = |token: &u64| matches!(net.replies.get(token), Some(Reply::Refused(r)) if r.is_definite());
+    assert_eq!(tokens.iter().filter(|t| refused(t)).count(), 2);
+    net.run(SECOND);
+    assert_eq!(items(&net, leader), [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_node_that_was_down_while_the_log_was_cut_comes_back_by_a_snapshot() {
+    let mut net = Net::new(3, 9, Config { snapshot_entries: 20, keep_entries: 5, ..Config::default() });
+    let leader = net.await_leader();
+    let down = leader % 3 + 1;
+    net.crash(down);
+    for n in 1..=100 {
+        net.submit(leader, n, NO_WAIT);
+        net.run(Duration::from_millis(20));
+    }
+    assert!(net.group(leader).status().snapshot > 50);
+    net.start(down);
+    net.run(SECOND * 2);
+    assert_eq!(items(&net, down), (1..=100).collect::<Vec<_>>());
+}
+
+#[test]
+fn nodes_join_and_leave_the_leader_last() {
+    let mut net = Net::new(3, 10, Config { snapshot_entries: 20, keep_entries: 5, ..Config::default() });
+    let leader = net.await_leader();
+    net.submit(leader, 1, NO_WAIT);
+    for id in [4, 5] {
+        let token = net.change(leader, Change::AddNode { name: format!("n{id}"), address: "x:1".into() });
+        net.run(SECOND);
+        assert_eq!(net.replies[&token], Reply::Changed(id));
+        net.add_host(id, Recovered::default());
+        net.run_until("the learner's promotion", |net| {
+            net.group(leader).members().nodes.iter().any(|m| m.id == id && m.voter)
+        });
+        net.run(SECOND);
+        assert_eq!(items(&net, id), [1]);
+    }
+    let token = net.change(leader, Change::RemoveNode { name: format!("n{leader}") });
+    net.run(SECOND * 2);
+    assert!(matches!(net.replies[&token], Reply::Refused(Refusal::NotLeader { leader: Some(_) })));
+    let next = net.await_leader();
+    let token = net.change(next, Change::RemoveNode { name: format!("n{leader}") });
+    net.run(SECOND);
+    assert_eq!(net.replies[&token], Reply::Changed(leader));
+    let again = net.change(next, Change::RemoveNode { name: format!("n{leader}") });
+    assert!(matches!(net.replies[&again], Reply::Refused(Refusal::BadChange { field: "node", .. })));
+    let token = net.submit(next, 2, NO_WAIT);
+    net.run(SECOND);
+    assert_eq!(net.replies[&token], Reply::Applied(Ok(2)));
+}
+
+#[test]
+fn leadership_is_handed_over_on_request() {
+    let mut net = Net::new(3, 11, Config::default());
+    let leader = net.await_leader();
+    let to = leader % 3 + 1;
+    let token = net.change(leader, Change::TransferLeader { to: Some(format!("n{to}")) });
+    net.run(SECOND);
+    assert_eq!(net.replies[&token], Reply::Changed(to));
+    assert_eq!(net.leader(), Some(to));
+}
+
+/// Loss, doubling, reordering, crashes between write and send, partitions. Returns the trace.
+fn chaos(seed: u64, nodes: u64) -> u64 {
+    let snapshot_timeout = Duration::from_millis(500);
+    let config = Config { snapshot_entries: 30, keep_entries: 10, snapshot_timeout, ..Config::default() };
+    let mut net = Net::new(nodes, seed, config);
+    net.loss = 5;
+    let (mut acknowledged, mut next) = (Vec::new(), 1);
+    let mut asked = Vec::new();
+    for _ in 0..150 {
+        net.run(Duration::from_millis(20));
+        let id = 1 + net.draw(nodes);
+        match net.draw(20) {
+            0 => net.crash(id),
+            1 | 2 if net.hosts[&id].group.is_none() => net.start(id),
+            3 => net.isolate(id),
+            4 | 5 => net.cut.clear(),
+            _ => {
+                let to = net.leader().unwrap_or(id);
+                asked.push((net.submit(to, next, NO_WAIT), next));
+                next += 1;
+            }
+        }
+    }
+    net.cut.clear();
+    net.loss = 0;
+    for id in 1..=nodes {
+        if net.hosts[&id].group.is_none() {
+            net.start(id);
+        }
+    }
+    net.run(SECOND * 3);
+    let leader = net.await_leader();
+    let last = net.submit(leader, 0, NO_WAIT);
+    net.run(SECOND * 2);
+    assert!(
+        matches!(net.replies[&last], Reply::Applied(Ok(_))),
+        "seed {seed}: the healed group serves: {:?}",
+        net.replies[&last]
+    );
+    assert_eq!(net.fatal, [], "seed {seed}");
+    acknowledged
+        .extend(asked.iter().filter(|(t, _)| matches!(net.replies.get(t), Some(Reply::Applied(_)))).map(|(_, n)| *n));
+    for id in 1..=nodes {
+        let all = items(&net, id);
+        assert_eq!(all, items(&net, leader), "seed {seed}: node {id} applied something else");
+        assert!(
+            acknowledged.iter().all(|n| all.contains(n)),
+            "seed {seed}: an acknowledged write is gone from node {id}"
+        );
+        let definite =
+            asked.iter().filter(|(t, _)| matches!(net.replies.get(t), Some(Reply::Refused(r)) if r.is_definite()));
+        assert!(definite.map(|(_, n)| n).all(|n| !all.contains(n)), "seed {seed}: a definite refusal took place");
+    }
+    let stamps: Vec<u64> = net.group(leader).machine().items.iter().map(|(_, s)| *s).collect();
+    assert!(stamps.is_sorted(), "seed {seed}: the lease clock fell");
+    net.trace
+}
+
+#[test]
+fn chaos_loses_nothing_that_was_acknowledged() {
+    for seed in 0..150 {
+        chaos(seed, 3);
+    }
+    for seed in 0..50 {
+        chaos(seed, 5);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in [1, 2, 3] {
+        assert_eq!(chaos(seed, 3), chaos(seed, 3));
+    }
+    assert_ne!(chaos(1, 3), chaos(2, 3));
+}
