@@ -98,7 +98,7 @@
        :answers        answers
        :believed-from  end-time
        :ended-from     (when (seq ends) (apply min (map :index ends)))
-       :ended-at       (when (seq ends) (apply min (map :time ends)))
+       :ended-at       (when-let [times (seq (keep :time ends))] (apply min times))
        :call           call})))
 
 (defn- registered
