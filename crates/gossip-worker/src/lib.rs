@@ -1,1 +1,5 @@
-//! 
+//! The service around `gossip-core`: gRPC, sled, tokio.
+
+pub mod clock;
+pub mod driver;
+pub mod store;

@@ -150,8 +150,10 @@ pub enum Output<M: StateMachine> {
 pub struct Persist {
     /// Its number. Named `0` never occurs.
     pub ticket: u64,
-    /// Replaces the log, and everything up to its index.
+    /// Replaces the snapshot, and the log according to `keeps_log`.
     pub snapshot: Option<SnapshotRecord>,
+    /// The snapshot is this node's own: the log stays. Otherwise it is a leader's, and every entry goes.
+    pub keeps_log: bool,
     /// Replaces the hard state.
     pub hard_state: Option<eraftpb::HardState>,
     /// Appended; whatever stood at and after the first one's index goes.

@@ -122,6 +122,7 @@ impl<M: StateMachine> Group<M> {
         self.outputs.push_back(Output::Persist(Persist {
             ticket: ticket.0,
             snapshot,
+            keeps_log: false,
             hard_state,
             entries,
             compact_to: None,
@@ -263,6 +264,7 @@ impl<M: StateMachine> Group<M> {
         self.outputs.push_back(Output::Persist(Persist {
             ticket: self.tickets,
             snapshot: Some(record),
+            keeps_log: true,
             compact_to,
             ..Persist::default()
         }));

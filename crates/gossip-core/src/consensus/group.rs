@@ -166,12 +166,20 @@ impl<M: StateMachine> Group<M> {
 
     /// Takes one input; then [`Self::poll`] until it gives `None`.
     pub fn handle(&mut self, now: Time, input: Input<M>) {
+        self.handle_all(now, [input]);
+    }
+
+    /// Takes inputs that are there at the same time, so that they share one write and one message to each follower; then
+    /// [`Self::poll`] until it gives `None`.
+    pub fn handle_all(&mut self, now: Time, inputs: impl IntoIterator<Item = Input<M>>) {
         if self.failed {
             return;
         }
         self.now = self.now.max(now);
         self.tick();
-        self.dispatch(input);
+        for input in inputs {
+            self.dispatch(input);
+        }
         self.drive();
     }
 

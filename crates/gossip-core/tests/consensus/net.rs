@@ -345,8 +345,7 @@ fn write(disk: &mut Recovered, persist: Persist) {
         disk.hard_state = state;
     }
     if let Some(record) = persist.snapshot {
-        let last = disk.entries.last().map_or(0, |e| e.index);
-        if record.index >= last || disk.entries.first().is_some_and(|e| e.index > record.index) {
+        if !persist.keeps_log {
             disk.entries.clear();
         }
         disk.snapshot = Some(record);

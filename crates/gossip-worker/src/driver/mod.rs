@@ -1,0 +1,17 @@
+//! The tokio driver's heart: one thread that owns the group, pumps it, and holds back what is not durable yet.
+
+mod handle;
+mod pump;
+
+pub use handle::{Failure, Handle, StatusPage};
+pub use pump::{Driver, Parts, Stopped};
+
+use gossip_core::consensus::{Group, Input, Output};
+use gossip_core::coordination::State;
+
+/// The group that the service replicates.
+pub type ServiceGroup = Group<State>;
+/// Its inputs.
+pub type ServiceInput = Input<State>;
+/// Its outputs.
+pub type ServiceOutput = Output<State>;

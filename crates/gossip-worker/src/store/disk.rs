@@ -1,0 +1,281 @@
+//! The store on sled 0.34, with the guards that it needs.
+//!
+//! * sled takes no lock that survives all its versions: we hold a lock file of our own.
+//! * A crash while sled opens can leave `snap.*.generating`, which a later open takes for a snapshot: we delete it first
+//!   (spacejam/sled issues 1527, 1533).
+//! * `flush()` ends in `sync_file_range`, which survives a crash of the process but not of the machine: we call `sync_data` on the
+//!   database's file ourselves (issue 1452).
+
+use std::fs::{self, File, OpenOptions};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use fs4::fs_std::FileExt;
+use gossip_core::consensus::{Persist, Recovered, SnapshotRecord};
+use gossip_core::mutants::{Mutant, Planted};
+use sled::{Batch, Db};
+
+use super::record::{
+    ENTRIES, EntryRecord, FORMAT, HARD_STATE, HardStateRecord, IDENTITY, Identity, PART, PARTS, SNAPSHOT, SnapshotHead,
+    VERSION, entry_key, open, open_bytes, open_entry, part_key, seal, seal_bytes,
+};
+use super::{Opened, Storage};
+
+/// Below this many free bytes no more is written: a log torn by a full disk would cost the node.
+const RESERVE: u64 = 64 << 20;
+
+/// Why the store cannot be used. All of them end the process.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the folder.
+    #[error("data folder {0} is in use by another process")]
+    InUse(PathBuf),
+    /// The folder belongs to someone else, or has another layout.
+    #[error("{0}")]
+    Foreign(String),
+    /// A record is not what was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// Too little room.
+    #[error("disk full: {free} bytes free, at least {RESERVE} are kept in reserve")]
+    Full {
+        /// Free bytes.
+        free: u64,
+    },
+    /// The system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The database refused.
+    #[error("the database failed: {0}")]
+    Database(#[from] sled::Error),
+}
+
+fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StoreError {
+    let what = what.into();
+    move |source| StoreError::Io { what, source }
+}
+
+/// One node's folder, locked.
+#[derive(Debug)]
+pub struct Disk {
+    folder: PathBuf,
+    db: Db,
+    /// sled's own file, opened once more to sync it.
+    file: File,
+    /// Entries on disk: first..last + 1.
+    entries: Range<u64>,
+    snapshot: Option<(u64, u32)>,
+    // Unlocked when it is closed, after everything above.
+    _lock: File,
+}
+
+impl Disk {
+    /// Opens or makes the store in `folder` and reads all of it.
+    ///
+    /// # Errors
+    /// The folder is in use, foreign or damaged; nothing was changed then.
+    pub fn open(folder: &Path, planted: Planted) -> Result<Opened, StoreError> {
+        fs::create_dir_all(folder).map_err(io(format!("cannot make data folder {}", folder.display())))?;
+        let lock = lock(folder)?;
+        let database = folder.join("db");
+        remove_leftovers(&database)?;
+        let db = sled::Config::default()
+            .path(&database)
+            .flush_every_ms(None)
+            .cache_capacity(32 << 20)
+            .mode(sled::Mode::HighThroughput)
+            .open()?;
+        check_format(&db, folder)?;
+        let file = database.join("db");
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&file)
+            .map_err(io(format!("cannot open {}", file.display())))?;
+        let trusting = planted.is(Mutant::ChecksumUnchecked);
+        let identity = db.get(IDENTITY)?.map(|v| open::<Identity>(IDENTITY, &v, trusting)).transpose()?;
+        let (recovered, entries, snapshot) = recover(&db, trusting)?;
+        let disk = Disk { folder: folder.into(), db, file, entries, snapshot, _lock: lock };
+        Ok(Opened { disk, identity, recovered })
+    }
+
+    /// Writes who the folder belongs to and the founding snapshot, durably, in one step.
+    ///
+    /// # Errors
+    /// The node must not start.
+    pub fn found(&mut self, identity: &Identity, snapshot: Option<SnapshotRecord>) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        batch.insert(IDENTITY, seal(IDENTITY, identity));
+        if let Some(record) = &snapshot {
+            self.put_snapshot(&mut batch, record);
+        }
+        self.db.apply_batch(batch)?;
+        self.sync()
+    }
+
+    fn put_snapshot(&mut self, batch: &mut Batch, record: &SnapshotRecord) {
+        if let Some((index, parts)) = self.snapshot {
+            (0..parts).for_each(|part| batch.remove(part_key(index, part)));
+        }
+        let mut parts = 0;
+        for (number, bytes) in (0u32..).zip(record.data.chunks(PART)) {
+            let key = part_key(record.index, number);
+            let value = seal_bytes(&key, bytes);
+            batch.insert(key, value);
+            parts = number + 1;
+        }
+        let head = SnapshotHead::new(record.index, record.term, parts, &record.conf_state);
+        batch.insert(SNAPSHOT, seal(SNAPSHOT, &head));
+        self.snapshot = Some((record.index, parts));
+    }
+
+    fn put(&mut self, batch: &mut Batch, write: &Persist) {
+        if let Some(state) = &write.hard_state {
+            batch.insert(HARD_STATE, seal(HARD_STATE, &HardStateRecord::from(state)));
+        }
+        if let Some(record) = &write.snapshot {
+            self.put_snapshot(batch, record);
+            if !write.keeps_log {
+                self.entries.clone().for_each(|index| batch.remove(entry_key(index)));
+                self.entries = record.index + 1..record.index + 1;
+            }
+        }
+        if let (Some(first), Some(last)) = (write.entries.first(), write.entries.last()) {
+            for entry in &write.entries {
+                let key = entry_key(entry.index);
+                let value = seal(&key, &EntryRecord::of(entry));
+                batch.insert(key, value);
+            }
+            (last.index + 1..self.entries.end).for_each(|index| batch.remove(entry_key(index)));
+            let start = if self.entries.is_empty() { first.index } else { self.entries.start.min(first.index) };
+            self.entries = start..last.index + 1;
+        }
+        if let Some(compact_to) = write.compact_to {
+            let end = (compact_to + 1).min(self.entries.end);
+            (self.entries.start..end).for_each(|index| batch.remove(entry_key(index)));
+            self.entries.start = self.entries.start.max(end);
+        }
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.db.flush()?;
+        self.file.sync_data().map_err(io("cannot sync the database"))
+    }
+
+    fn check_room(&self) -> Result<(), StoreError> {
+        let free = fs4::available_space(&self.folder).map_err(io("cannot ask for the disk's free space"))?;
+        if free < RESERVE { Err(StoreError::Full { free }) } else { Ok(()) }
+    }
+}
+
+impl Storage for Disk {
+    fn write(&mut self, writes: &[Persist], sync: bool) -> Result<(), StoreError> {
+        self.check_room()?;
+        let mut batch = Batch::default();
+        for write in writes {
+            self.put(&mut batch, write);
+        }
+        self.db.apply_batch(batch)?;
+        if sync { self.sync() } else { Ok(()) }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.db.size_on_disk().unwrap_or(0)
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join("LOCK");
+    let what = || format!("cannot open {}", path.display());
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(what()))?;
+    match FileExt::try_lock_exclusive(&file) {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(StoreError::InUse(folder.into())),
+        Err(e) => Err(io(format!("cannot lock {}", path.display()))(e)),
+    }
+}
+
+fn remove_leftovers(database: &Path) -> Result<(), StoreError> {
+    let Ok(entries) = fs::read_dir(database) else { return Ok(()) };
+    for entry in entries {
+        let path = entry.map_err(io(format!("cannot read {}", database.display())))?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(&path).map_err(io(format!("cannot remove {}", path.display())))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_format(db: &Db, folder: &Path) -> Result<(), StoreError> {
+    match db.get(FORMAT)? {
+        Some(value) => match open::<u32>(FORMAT, &value, false)? {
+            VERSION => Ok(()),
+            other => Err(StoreError::Foreign(format!(
+                "data folder {} has format {other}, this build reads {VERSION}",
+                folder.display()
+            ))),
+        },
+        None if db.is_empty() => {
+            db.insert(FORMAT, seal(FORMAT, &VERSION))?;
+            Ok(())
+        }
+        None => Err(StoreError::Foreign(format!("{} holds a database that is not ours", folder.display()))),
+    }
+}
+
+type Found = (Recovered, Range<u64>, Option<(u64, u32)>);
+
+fn recover(db: &Db, trusting: bool) -> Result<Found, StoreError> {
+    let mut recovered = Recovered::default();
+    let mut snapshot = None;
+    if let Some(value) = db.get(HARD_STATE)? {
+        recovered.hard_state = open::<HardStateRecord>(HARD_STATE, &value, trusting)?.into();
+    }
+    if let Some(value) = db.get(SNAPSHOT)? {
+        let head: SnapshotHead = open(SNAPSHOT, &value, trusting)?;
+        recovered.snapshot = Some(read_snapshot(db, &head, trusting)?);
+        snapshot = Some((head.index, head.parts));
+    }
+    for item in db.scan_prefix(ENTRIES) {
+        let (key, value) = item?;
+        let entry = open_entry(&key, &value, trusting)?;
+        if let Some(last) = recovered.entries.last()
+            && entry.index != last.index + 1
+        {
+            return Err(StoreError::Damaged(format!("entry {} is missing", last.index + 1)));
+        }
+        recovered.entries.push(entry);
+    }
+    let start = recovered.snapshot.as_ref().map_or(1, |s| s.index + 1);
+    let entries = match (recovered.entries.first(), recovered.entries.last()) {
+        (Some(first), Some(last)) => first.index..last.index + 1,
+        _ => start..start,
+    };
+    if entries.start > start {
+        return Err(StoreError::Damaged(format!("entry {start} is missing")));
+    }
+    Ok((recovered, entries, snapshot))
+}
+
+fn read_snapshot(db: &Db, head: &SnapshotHead, trusting: bool) -> Result<SnapshotRecord, StoreError> {
+    let mut data = Vec::new();
+    for part in 0..head.parts {
+        let key = part_key(head.index, part);
+        let value = db.get(&key)?;
+        let value = value.ok_or_else(|| {
+            StoreError::Damaged(format!(
+                "part {part} of the snapshot at {} is missing ({})",
+                head.index,
+                PARTS.escape_ascii()
+            ))
+        })?;
+        data.extend_from_slice(open_bytes(&key, &value, trusting)?);
+    }
+    Ok(SnapshotRecord { index: head.index, term: head.term, conf_state: head.conf_state(), data })
+}
