@@ -1,5 +1,12 @@
-//! The service around `gossip-core`: gRPC, sled, tokio.
+//! The service: the core of `gossip-core` with tokio, tonic and sled around it.
 
 pub mod clock;
+pub mod config;
+pub mod dev;
 pub mod driver;
+pub mod join;
+pub mod node;
+pub mod server;
 pub mod store;
+pub mod telemetry;
+pub mod transport;

@@ -183,10 +183,6 @@ impl Storage for Disk {
         self.db.apply_batch(batch)?;
         if sync { self.sync() } else { Ok(()) }
     }
-
-    fn bytes(&self) -> u64 {
-        self.db.size_on_disk().unwrap_or(0)
-    }
 }
 
 fn lock(folder: &Path) -> Result<File, StoreError> {

@@ -19,9 +19,6 @@ pub trait Storage: Send {
     /// # Errors
     /// The node must stop: nobody knows what is on disk.
     fn write(&mut self, writes: &[Persist], sync: bool) -> Result<(), StoreError>;
-
-    /// Bytes on disk.
-    fn bytes(&self) -> u64;
 }
 
 /// A store that was just opened, with what it holds.

@@ -71,7 +71,6 @@ fn run(mut storage: impl Storage, receiver: &Receiver<Vec<Persist>>, report: imp
             }
             metrics::histogram!("gossip_store_write_seconds").record(started.elapsed().as_secs_f64());
             metrics::histogram!("gossip_store_group_writes").record(group.len() as f64);
-            metrics::gauge!("gossip_store_bytes").set(storage.bytes() as f64);
             group.clear();
         }
         report(Report::Durable(newest));

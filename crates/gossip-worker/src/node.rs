@@ -1,0 +1,293 @@
+//! A whole node: store, core thread, transport and services, from start to clean stop.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use gossip_core::consensus::{Change, Group, Role};
+use gossip_core::coordination::State;
+use gossip_proto::FILE_DESCRIPTOR_SET;
+use gossip_proto::v1;
+use gossip_proto::v1::cluster_service_server::ClusterServiceServer;
+use gossip_proto::v1::peer_service_server::PeerServiceServer;
+use gossip_proto::v1::run_service_server::RunServiceServer;
+use gossip_proto::v1::shard_service_server::ShardServiceServer;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::driver::{Driver, Handle, Parts, Stopped};
+use crate::join::{self, Known};
+use crate::server::{Cluster, Gate, Runs, Shards};
+use crate::store::{Disk, StoreError};
+use crate::telemetry;
+use crate::transport::{Inbound, Local, MAX_MESSAGE, Outbound};
+
+/// How long a stop waits for leadership to be handed over and for answers to leave.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Why a node did not start, or stopped without being asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Exit {
+    /// Flags, port or folder: nothing was changed.
+    #[error("{0}")]
+    Config(String),
+    /// The node cannot go on.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Exit::Config(_) => 2,
+            Exit::Fatal(_) => 3,
+        }
+    }
+}
+
+impl From<StoreError> for Exit {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::InUse(_) | StoreError::Foreign(_) => Exit::Config(error.to_string()),
+            _ => Exit::Fatal(error.to_string()),
+        }
+    }
+}
+
+/// What turns as the node goes down.
+#[derive(Debug)]
+struct Switches {
+    /// No new mutations, no more watching.
+    draining: watch::Sender<bool>,
+    /// No more messages of peers.
+    closing: watch::Sender<bool>,
+}
+
+/// The runtime of a node: one thread for all connections, beside the core's and the store's.
+///
+/// # Errors
+/// The system refuses.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().map_err(|e| Exit::Fatal(format!("the system gives no runtime: {e}")))
+}
+
+/// Runs a node until it is told to stop. `started` hears where it serves.
+///
+/// # Errors
+/// [`Exit`].
+pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result<(), Exit> {
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|e| Exit::Config(format!("--listen: cannot listen on {}: {e}", settings.listen)))?;
+    let serving = listener.local_addr().map_err(|e| Exit::Config(format!("--listen: {e}")))?;
+    if let Some(listen) = settings.metrics_listen {
+        telemetry::start_metrics(listen).map_err(|e| Exit::Config(e.to_string()))?;
+    }
+    raise_file_limit();
+    let known = join::settle(&settings, Disk::open(&settings.data, settings.planted)?).await?;
+    let local = Local { cluster: known.identity.cluster.clone(), id: known.identity.id, name: settings.id.clone() };
+    tracing::info!(
+        node = %local.name, id = local.id, cluster = %local.cluster, listen = %serving,
+        log_entries = known.recovered.entries.len(), "starting"
+    );
+    let (core, ended) = start_core(&settings, &local, known)?;
+    let switches = Switches { draining: watch::channel(false).0, closing: watch::channel(false).0 };
+    let server = tokio::spawn(serve(listener, services(&settings, &local, &core, &switches).await));
+    started(serving);
+    let outcome = wait(&core, ended).await;
+    if outcome.is_ok() {
+        drain(&core, &switches).await;
+    }
+    core.stop();
+    server.abort();
+    tracing::info!(node = %local.name, "stopped");
+    outcome
+}
+
+fn start_core(settings: &Settings, local: &Local, known: Known) -> Result<(Handle, oneshot::Receiver<Stopped>), Exit> {
+    let mut clock = Clock::new(settings.clock_control.clone());
+    let now = clock.now();
+    let mut config = settings.group.clone();
+    config.seed = local.id.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ now.as_nanos() ^ u64::from(std::process::id());
+    let machine = State::new(settings.quotas.clone(), settings.planted);
+    let group = Group::new(local.id, config, known.recovered, machine, settings.planted, now)
+        .map_err(|e| Exit::Fatal(e.to_string()))?;
+    let slot = Arc::new(OnceLock::new());
+    let runtime = tokio::runtime::Handle::current();
+    let mut outbound =
+        Outbound::new(local.clone(), &known.members, settings.detours.clone(), Arc::clone(&slot), runtime);
+    let send = move |message, members: &[_]| outbound.send(message, members);
+    let system = |e: std::io::Error| Exit::Fatal(format!("the system gives no thread: {e}"));
+    let (driver, core) = Driver::new(group, Parts { storage: known.disk, clock, send }).map_err(system)?;
+    slot.get_or_init(|| core.clone());
+    let (end, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("core".into());
+    // The other end is gone only when the process is going.
+    thread.spawn(move || drop(end.send(driver.run()))).map_err(system)?;
+    Ok((core, ended))
+}
+
+/// Waits for a reason to stop: a signal, the node's removal, or a core that cannot go on.
+async fn wait(core: &Handle, ended: oneshot::Receiver<Stopped>) -> Result<(), Exit> {
+    let system = |e: std::io::Error| Exit::Fatal(format!("the system gives no signals: {e}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        () = removed(core) => tracing::warn!("this node was removed from the cluster: stopping"),
+        stopped = ended => return Err(Exit::Fatal(match stopped {
+            Ok(Stopped::Store(error)) => error.to_string(),
+            Ok(Stopped::Group(line)) => line,
+            Ok(Stopped::Asked) | Err(_) => "the core thread ended by itself".into(),
+        })),
+    }
+    Ok(())
+}
+
+async fn removed(core: &Handle) {
+    let mut ready = core.ready();
+    loop {
+        if core.status().await.is_some_and(|page| page.removed) {
+            return;
+        }
+        // A removal takes readiness away; the timer is for one that was applied before we looked.
+        tokio::select! {
+            changed = ready.changed() => if changed.is_err() { return std::future::pending().await },
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+/// Hands leadership over and lets answers out, so that no caller is left guessing.
+async fn drain(core: &Handle, switches: &Switches) {
+    switches.draining.send_replace(true);
+    let leads = core.status().await.is_some_and(|page| page.status.role == Role::Leader && !page.removed);
+    let handover = async {
+        if leads && let Err(failure) = core.change(Change::TransferLeader { to: None }).await {
+            tracing::info!(?failure, "leadership was not handed over");
+        }
+        while core.status().await.is_some_and(|page| page.status.in_flight > 0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    if tokio::time::timeout(DRAIN, handover).await.is_err() {
+        tracing::warn!("stopping with requests under way");
+    }
+    switches.closing.send_replace(true);
+    // The last answers are on their way through the connections.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+async fn services(settings: &Settings, local: &Local, core: &Handle, switches: &Switches) -> tonic::service::Routes {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    tokio::spawn(report_health(health, core.ready(), switches.draining.subscribe()));
+    let gate = Gate::new(core.clone(), switches.draining.subscribe());
+    let data = settings.data.clone();
+    let cluster = Cluster::new(
+        core.clone(),
+        local.clone(),
+        Arc::new(move || folder_bytes(&data)),
+        Arc::new(|_| (v1::Health::Unspecified, HashMap::new())),
+    );
+    let inbound = Inbound::new(local.clone(), core.clone(), Arc::new(|_, _| {}), switches.closing.subscribe());
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .expect("the build made these descriptors");
+    let mut routes = tonic::service::RoutesBuilder::default();
+    routes
+        .add_service(RunServiceServer::new(Runs(gate.clone())).max_decoding_message_size(MAX_MESSAGE / 2))
+        .add_service(ShardServiceServer::new(Shards(gate)))
+        .add_service(ClusterServiceServer::new(cluster))
+        .add_service(PeerServiceServer::new(inbound).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(health_service)
+        .add_service(reflection);
+    routes.routes()
+}
+
+/// Serves connections until it is aborted.
+async fn serve(listener: TcpListener, routes: tonic::service::Routes) {
+    let (connections, incoming) = mpsc::channel(64);
+    tokio::spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((connection, _)) => {
+                    // Latency counts for more than packets.
+                    let _ = connection.set_nodelay(true);
+                    if connections.send(Ok::<_, std::io::Error>(connection)).await.is_err() {
+                        return;
+                    }
+                }
+                // Out of file descriptors, most likely: others close theirs in time.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    });
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(4096)
+        .initial_stream_window_size(8 << 20)
+        .initial_connection_window_size(8 << 20)
+        .add_routes(routes)
+        .serve_with_incoming(ReceiverStream::new(incoming));
+    if let Err(error) = server.await {
+        tracing::error!(%error, "the server ended");
+    }
+}
+
+async fn report_health(
+    health: tonic_health::server::HealthReporter,
+    mut ready: watch::Receiver<bool>,
+    mut draining: watch::Receiver<bool>,
+) {
+    loop {
+        let serves = *ready.borrow_and_update() && !*draining.borrow_and_update();
+        let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in ["", "gossip.v1.RunService", "gossip.v1.ShardService", "gossip.v1.ClusterService"] {
+            health.set_service_status(service, status).await;
+        }
+        metrics::gauge!("gossip_ready").set(f64::from(u8::from(serves)));
+        tokio::select! {
+            changed = ready.changed() => if changed.is_err() { return },
+            changed = draining.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Bytes of all files in `folder`, as far as they can be read.
+fn folder_bytes(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => folder_bytes(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
+
+/// Each connection takes a file descriptor, and many systems give 1,024 unless asked.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::info!(%error, soft, "the limit of open files stays as it is");
+    }
+}

@@ -1,0 +1,146 @@
+//! `ClusterService`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use gossip_core::consensus::{Change, Member, Refusal, Role};
+use gossip_proto::v1;
+use gossip_proto::v1::cluster_service_server::ClusterService;
+use tonic::{Request, Response, Status};
+
+use super::error;
+use crate::driver::{Handle, StatusPage};
+use crate::transport::Local;
+
+/// What the gossip knows of a member, by name: its health and the facts it published.
+pub type Facts = Arc<dyn Fn(&str) -> (v1::Health, HashMap<String, String>) + Send + Sync>;
+
+/// The service of the cluster itself.
+#[derive(Clone)]
+pub struct Cluster {
+    core: Handle,
+    local: Local,
+    started: Instant,
+    store_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
+    facts: Facts,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Serves what `core` knows; `store_bytes` tells the size of the store, `facts` what the gossip knows.
+    pub fn new(core: Handle, local: Local, store_bytes: Arc<dyn Fn() -> u64 + Send + Sync>, facts: Facts) -> Self {
+        Cluster { core, local, started: Instant::now(), store_bytes, facts }
+    }
+
+    async fn page(&self) -> Result<StatusPage, Status> {
+        self.core.status().await.ok_or_else(|| error::refused(&Refusal::Stopping, None))
+    }
+
+    async fn change(&self, change: Change) -> Result<u64, Status> {
+        let outcome = self.core.change(change).await;
+        outcome.map_err(error::failed)
+    }
+
+    fn wire_member(&self, member: &Member) -> v1::Member {
+        let (health, facts) = (self.facts)(&member.name);
+        v1::Member {
+            node: member.name.clone(),
+            node_id: member.id,
+            address: member.address.clone(),
+            voter: member.voter,
+            health: health.into(),
+            facts,
+        }
+    }
+}
+
+fn wire_role(role: Role) -> v1::Role {
+    match role {
+        Role::Follower => v1::Role::Follower,
+        Role::PreCandidate | Role::Candidate => v1::Role::Candidate,
+        Role::Leader => v1::Role::Leader,
+        Role::Learner => v1::Role::Learner,
+    }
+}
+
+#[tonic::async_trait]
+impl ClusterService for Cluster {
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
+        let StatusPage { status, members, removed } = self.page().await?;
+        let leader = status.leader.and_then(|id| members.nodes.iter().find(|member| member.id == id));
+        Ok(Response::new(v1::StatusResponse {
+            node: self.local.name.clone(),
+            node_id: self.local.id,
+            cluster_id: self.local.cluster.clone(),
+            role: wire_role(status.role).into(),
+            term: status.term,
+            leader: leader.map(|leader| leader.name.clone()).unwrap_or_default(),
+            leader_address: leader.map(|leader| leader.address.clone()).unwrap_or_default(),
+            last_index: status.last_index,
+            commit_index: status.commit,
+            applied_index: status.applied,
+            snapshot_index: status.snapshot,
+            lease_clock_ms: status.stamp,
+            ready: status.ready && !removed,
+            in_flight: status.in_flight as u64,
+            waiters: status.waiters as u64,
+            build: concat!("gossip-worker ", env!("CARGO_PKG_VERSION")).into(),
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            store_bytes: (self.store_bytes)(),
+        }))
+    }
+
+    async fn members(&self, _: Request<v1::MembersRequest>) -> Result<Response<v1::MembersResponse>, Status> {
+        let members = self.page().await?.members;
+        let members = members.nodes.iter().map(|member| self.wire_member(member)).collect();
+        Ok(Response::new(v1::MembersResponse { members }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<v1::TransferLeaderRequest>,
+    ) -> Result<Response<v1::TransferLeaderResponse>, Status> {
+        let to = Some(request.into_inner().to).filter(|to| !to.is_empty());
+        let id = self.change(Change::TransferLeader { to }).await?;
+        let members = self.page().await?.members;
+        let leader = members.nodes.into_iter().find(|member| member.id == id);
+        Ok(Response::new(v1::TransferLeaderResponse { leader: leader.map(|leader| leader.name).unwrap_or_default() }))
+    }
+
+    async fn add_node(&self, request: Request<v1::AddNodeRequest>) -> Result<Response<v1::AddNodeResponse>, Status> {
+        let v1::AddNodeRequest { node, address } = request.into_inner();
+        crate::config::check_node_name("node", &node).map_err(error::invalid)?;
+        crate::config::check_address("address", &address).map_err(error::invalid)?;
+        let node_id = self.change(Change::AddNode { name: node, address }).await?;
+        Ok(Response::new(v1::AddNodeResponse { node_id }))
+    }
+
+    async fn remove_node(
+        &self,
+        request: Request<v1::RemoveNodeRequest>,
+    ) -> Result<Response<v1::RemoveNodeResponse>, Status> {
+        self.change(Change::RemoveNode { name: request.into_inner().node }).await?;
+        Ok(Response::new(v1::RemoveNodeResponse {}))
+    }
+
+    async fn join(&self, request: Request<v1::JoinRequest>) -> Result<Response<v1::JoinResponse>, Status> {
+        let v1::JoinRequest { node, address } = request.into_inner();
+        let members = self.page().await?.members;
+        let joined = members.nodes.iter().find(|member| member.name == node && member.address == address);
+        let Some(joined) = joined else {
+            let problem = format!("{node} at {address} is not a member here (yet): add it first");
+            return Err(error::refused(&Refusal::BadChange { field: "node", problem }, None));
+        };
+        Ok(Response::new(v1::JoinResponse {
+            node_id: joined.id,
+            cluster_id: self.local.cluster.clone(),
+            members: members.nodes.iter().map(|member| self.wire_member(member)).collect(),
+        }))
+    }
+}

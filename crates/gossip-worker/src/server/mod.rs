@@ -1,0 +1,86 @@
+//! The services as gRPC callers see them: shapes in, the core's answer out.
+
+mod cluster;
+mod convert;
+mod error;
+mod runs;
+mod shards;
+
+pub use cluster::{Cluster, Facts};
+pub use runs::Runs;
+pub use shards::Shards;
+
+use std::time::Duration;
+
+use gossip_core::coordination::answer::{Query, View};
+use gossip_core::coordination::{Answer, Command, Invalid, Op, OpId, RunId, TenantId, TenantQuery};
+use gossip_proto::errors::ErrorDetail;
+use tokio::sync::watch;
+use tonic::Status;
+
+use crate::driver::{Handle, ReadAnswer};
+
+/// A wait in line longer than this is cut: callers renew it, and a node that stops is not held up.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What the services of runs and shards share.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    core: Handle,
+    draining: watch::Receiver<bool>,
+}
+
+/// Whom a request speaks of, as it came.
+#[derive(Clone, Copy, Debug)]
+struct Target<'a> {
+    tenant: &'a str,
+    run: &'a str,
+    op_id: &'a str,
+}
+
+impl Gate {
+    /// The way to `core`, closed to mutations when `draining` turns true.
+    pub fn new(core: Handle, draining: watch::Receiver<bool>) -> Self {
+        Gate { core, draining }
+    }
+
+    async fn mutate(&self, target: Target<'_>, wait_ms: u64, op: Result<Op, Invalid>) -> Result<Answer, Status> {
+        let command = command(target, op).map_err(error::invalid)?;
+        command.check().map_err(error::rejected)?;
+        if *self.draining.borrow() {
+            return Err(ErrorDetail::new("STOPPING", "the node is stopping").into_status());
+        }
+        let wait = Duration::from_millis(wait_ms).min(LONGEST_WAIT);
+        let name = command.op.name();
+        let outcome = self.core.submit(command, wait).await;
+        let reason = outcome.as_ref().err().map_or("OK", error::reason);
+        metrics::counter!("gossip_operations_total", "operation" => name, "outcome" => reason).increment(1);
+        outcome.map_err(error::failed)
+    }
+
+    async fn read(&self, tenant: &str, consistency: i32, query: Result<Query, Invalid>) -> Result<ReadAnswer, Status> {
+        let tenant = TenantId::parse("tenant", tenant).map_err(error::invalid)?;
+        let query = TenantQuery { tenant, query: query.map_err(error::invalid)? };
+        let consistency = convert::consistency(consistency).map_err(error::invalid)?;
+        self.core.query(query, consistency).await.map_err(error::failed)
+    }
+}
+
+fn command(target: Target<'_>, op: Result<Op, Invalid>) -> Result<Command, Invalid> {
+    Ok(Command {
+        tenant: TenantId::parse("tenant", target.tenant)?,
+        run: RunId::parse("run", target.run)?,
+        op_id: OpId::parse("op_id", target.op_id)?,
+        op: op?,
+    })
+}
+
+/// The state machine answered something else than what was asked: a bug of ours, and nothing is known of the outcome.
+fn surprise(what: &impl std::fmt::Debug) -> Status {
+    tracing::error!(?what, "an answer of the wrong kind");
+    Status::internal("the state machine answered another question")
+}
+
+fn surprised_view(view: &View) -> Status {
+    surprise(view)
+}

@@ -1,0 +1,114 @@
+//! The way out: one queue and one link for each peer, made when there is something to send.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use gossip_core::consensus::{Member, NodeId};
+use raft::eraftpb::{Message, MessageType};
+use tokio::runtime;
+use tokio::sync::mpsc;
+
+use super::Local;
+use super::link::{self, Item, Peer};
+use crate::driver::Handle;
+
+/// Messages that wait for one peer. Beyond it they are dropped, and the group is told.
+const QUEUE: usize = 1024;
+
+/// Everyone's links. Called from the core thread; never blocks.
+#[derive(Debug)]
+pub struct Outbound {
+    local: Local,
+    /// Where to reach the founding nodes, until the group itself knows.
+    known: BTreeMap<NodeId, String>,
+    /// Detours by name: dial this instead of the member's address.
+    detours: BTreeMap<String, String>,
+    names: BTreeMap<NodeId, String>,
+    links: BTreeMap<NodeId, Link>,
+    runtime: runtime::Handle,
+    core: Arc<OnceLock<Handle>>,
+}
+
+#[derive(Debug)]
+struct Link {
+    address: String,
+    queue: mpsc::Sender<Item>,
+}
+
+impl Outbound {
+    /// Links of `local`, which first knows `members` and takes `detours` (peer name to address) to some of them. The core's
+    /// handle is set in `core` before the first message.
+    pub fn new(
+        local: Local,
+        members: &[Member],
+        detours: BTreeMap<String, String>,
+        core: Arc<OnceLock<Handle>>,
+        runtime: runtime::Handle,
+    ) -> Self {
+        let mut outbound = Outbound {
+            local,
+            known: BTreeMap::new(),
+            detours,
+            names: BTreeMap::new(),
+            links: BTreeMap::new(),
+            runtime,
+            core,
+        };
+        outbound.learn(members);
+        outbound
+    }
+
+    fn learn(&mut self, members: &[Member]) {
+        for member in members {
+            let address = self.detours.get(&member.name).unwrap_or(&member.address);
+            if self.known.get(&member.id) != Some(address) {
+                self.known.insert(member.id, address.clone());
+                self.names.insert(member.id, member.name.clone());
+            }
+        }
+    }
+
+    /// Sends a message of the group; `members` as they stand.
+    pub fn send(&mut self, message: Message, members: &[Member]) {
+        let to = message.to;
+        let snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
+        if !self.push(to, Item::Raft(Box::new(message)), members)
+            && let Some(core) = self.core.get()
+        {
+            core.unreachable(to);
+            if snapshot {
+                core.snapshot_sent(to, false);
+            }
+        }
+    }
+
+    /// Sends a packet of the gossip.
+    pub fn gossip(&mut self, to: NodeId, packet: Vec<u8>, members: &[Member]) {
+        // Gossip allows for loss.
+        let _ = self.push(to, Item::Gossip(packet), members);
+    }
+
+    fn push(&mut self, to: NodeId, item: Item, members: &[Member]) -> bool {
+        if !self.known.contains_key(&to) || self.links.len() > members.len() {
+            self.learn(members);
+            // A link to a node that was removed ends with its queue; the founding nodes count until the group knows its members.
+            if !members.is_empty() {
+                self.links.retain(|id, _| members.iter().any(|member| member.id == *id));
+            }
+        }
+        let Some(address) = self.known.get(&to) else { return false };
+        let Some(core) = self.core.get() else { return false };
+        if self.links.get(&to).is_none_or(|link| link.address != *address) {
+            let (queue, receiver) = mpsc::channel(QUEUE);
+            let peer = Peer { id: to, address: address.clone() };
+            self.runtime.spawn(link::run(self.local.clone(), peer, receiver, core.clone()));
+            self.links.insert(to, Link { address: address.clone(), queue });
+        }
+        let sent = self.links.get(&to).is_some_and(|link| link.queue.try_send(item).is_ok());
+        if !sent {
+            let name = self.names.get(&to).cloned().unwrap_or_default();
+            metrics::counter!("gossip_peer_dropped_messages_total", "peer" => name).increment(1);
+        }
+        sent
+    }
+}
