@@ -1,1 +1,3 @@
-//!
+//! Histories, models, judges and reports. Shares no code with what it judges.
+
+pub mod history;

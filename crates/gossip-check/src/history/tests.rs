@@ -1,0 +1,207 @@
+use super::*;
+
+fn one(text: &str) -> Op {
+    let mut ops = read_str(text).unwrap();
+    assert_eq!(ops.len(), 1);
+    ops.remove(0)
+}
+
+fn error(text: &str) -> HistoryError {
+    read_str(text).unwrap_err()
+}
+
+const INVOKE: &str =
+    "{:process 0, :type :invoke, :f :acquire, :value {:shard \"s\", :worker \"a\"}, :time 17, :index 4}";
+
+#[test]
+fn reads_the_fields_of_an_op() {
+    let op = one(INVOKE);
+    assert_eq!((op.index, op.time, op.process, op.typ), (4, 17, Process::Client(0), OpType::Invoke));
+    assert_eq!(op.f, "acquire");
+    assert_eq!(op.value.get("shard").and_then(Value::as_str), Some("s"));
+    assert_eq!(op.error, None);
+}
+
+#[test]
+fn reads_jepsens_tag_the_nemesis_errors_and_unknown_fields() {
+    let op = one("#jepsen.history.Op{:index 3, :time 1, :type :info, :process :nemesis, :f :kill, :value [\"n1\"], \
+                  :error [:lease-held \"x\"], :clock {:n1 0.5}}");
+    assert_eq!(op.process, Process::Nemesis);
+    assert_eq!(op.reason().as_deref(), Some("lease-held"));
+    assert_eq!(op.ext["clock"].get("n1"), Some(&Value::Float(0.5)));
+    let shouted = one("{:process 1 :type :fail :f :x :time 0 :error [\"LEASE_HELD\" \"\"]}");
+    assert_eq!(shouted.reason().as_deref(), Some("lease-held"));
+}
+
+#[test]
+fn takes_an_op_over_several_lines_and_several_on_one() {
+    let spread = INVOKE.replace(", ", ",\n  ; a } comment\n  ");
+    assert_eq!(one(&spread), one(INVOKE));
+    let two = format!("\n{} {}\n\n", INVOKE.replace(":index 4", ""), INVOKE);
+    assert_eq!(read_str(&two).unwrap().iter().map(|o| o.index).collect::<Vec<_>>(), [0, 4]);
+    let string = one("{:process 0 :type :ok :f :x :time 0 :value \"a\n}\\\"\n\"}");
+    assert_eq!(string.value.as_str(), Some("a\n}\"\n"));
+}
+
+#[test]
+fn numbers_ops_without_index() {
+    let line = INVOKE.replace(", :index 4", "\n");
+    let ops = read_str(&line.repeat(3)).unwrap();
+    assert_eq!(ops.iter().map(|o| o.index).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn an_error_names_line_and_field() {
+    for (text, line, field, message) in [
+        (
+            "\n{:process 0 :type :maybe :f :x :time 0}",
+            2,
+            Some("type"),
+            "must be :invoke, :ok, :fail or :info, is :maybe",
+        ),
+        ("{:process -1 :type :ok :f :x :time 0}", 1, Some("process"), "must be a number from 0 or :nemesis, is -1"),
+        ("{:process 0 :type :ok :f \"x\" :time 0}", 1, Some("f"), "must be a keyword, is \"x\""),
+        ("{:process 0 :type :ok :f :x :time 0.5}", 1, Some("time"), "must be an integer of nanoseconds, is 0.5"),
+        ("{:process 0 :type :ok :f :x}", 1, Some("time"), "is missing"),
+        ("{:process 0 :type :ok :f :x :time 0 :index -2}", 1, Some("index"), "must be a number from 0, is -2"),
+        ("{:process 0 :type :ok :f :x :time 0 :value\n {:a }}", 2, Some("value"), "key that has no value"),
+        ("{:process 0 :type :ok :f :x :time 0 :value 99999999999999999999}", 1, Some("value"), "beyond 64 bits"),
+        ("{:process 0 :type :ok :f :x :time 0 :value {:a 1 :a 2}}", 1, Some("value"), "the key :a twice"),
+        ("\n\n{:process 0\n :type", 3, Some("type"), "ends where a value must stand"),
+        ("{:process 0 :type :ok", 1, None, "ends within a map"),
+        ("[1 2]", 1, None, "is not a map"),
+        ("{\"process\" 0}", 1, None, "key that is no keyword"),
+    ] {
+        let found = error(text);
+        assert_eq!((found.line, found.field.as_deref()), (line, field), "{text}: {found}");
+        assert!(found.to_string().contains(message), "{text}: {found}");
+    }
+}
+
+#[test]
+fn an_index_must_rise() {
+    let twice = format!("{INVOKE}\n{INVOKE}\n");
+    let mut reader = read(twice.as_bytes());
+    assert!(reader.next().unwrap().is_ok());
+    let found = reader.next().unwrap().unwrap_err();
+    assert_eq!((found.line, found.field.as_deref()), (2, Some("index")));
+    assert!(reader.next().is_none(), "nothing comes after an error");
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let deep = format!("{{:process 0 :type :ok :f :x :time 0 :value {}}}", "[".repeat(1_000_000));
+    assert!(error(&deep).message.contains("nested deeper"));
+}
+
+#[test]
+fn reads_every_kind_of_value() {
+    let value = |text: &str| one(&format!("{{:process 0 :type :ok :f :x :time 0 :value {text}}}")).value;
+    for (text, expected) in [
+        ("nil", Value::Nil),
+        ("-12", Value::Int(-12)),
+        ("+7N", Value::Int(7)),
+        ("1e3", Value::Float(1000.0)),
+        ("2.50M", Value::Float(2.5)),
+        ("\\newline", Value::Char('\n')),
+        ("\\}", Value::Char('}')),
+        ("\\é", Value::Char('é')),
+        ("\"\\u00e9\"", Value::from("é")),
+        ("a/b", Value::Symbol("a/b".into())),
+        ("-", Value::Symbol("-".into())),
+        ("(1 [2])", Value::List(vec![Value::Int(1), Value::Vec(vec![Value::Int(2)])])),
+        ("#{:b :a}", Value::Set(vec![Value::keyword("a"), Value::keyword("b")])),
+        ("{:a 1, :b 2}", Value::map([("b", 2), ("a", 1)])),
+        ("#:a{:b 1 :_/c 2}", Value::map([("a/b", 1), ("c", 2)])),
+        ("[#_ {:not 1} 2]", Value::Vec(vec![Value::Int(2)])),
+        ("#inst \"x\"", Value::Tagged("inst".into(), Box::new(Value::from("x")))),
+        ("##-Inf", Value::Float(f64::NEG_INFINITY)),
+    ] {
+        assert_eq!(value(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn hex_keys_are_bytes() {
+    assert_eq!(Value::from("00fF").as_hex_key(), Some(vec![0, 255]));
+    assert_eq!(Value::from("").as_hex_key(), Some(vec![]));
+    for bad in [Value::from("0"), Value::from("0g"), Value::Nil, Value::keyword("00")] {
+        assert_eq!(bad.as_hex_key(), None);
+    }
+    assert_eq!(Value::hex_key(&[0, 0xa5]), Value::from("00a5"));
+}
+
+#[test]
+fn what_is_written_is_one_line_and_reads_back() {
+    let mut op = one(INVOKE).with_error("timeout", "line one\nline \"two\" \\ \t");
+    op.ext.insert("node".into(), Value::Char('\n'));
+    let mut out = Vec::new();
+    write(&mut out, std::slice::from_ref(&op)).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    assert_eq!(one(&text), op);
+    assert!(text.starts_with(
+        "{:process 0, :type :invoke, :f :acquire, :value {:shard \"s\", :worker \"a\"}, :time 17, :index 4, :error"
+    ));
+}
+
+#[test]
+fn a_writer_numbers_its_ops() {
+    let mut writer = Writer::new(Vec::new());
+    for _ in 0..3 {
+        writer.append(&one(INVOKE)).unwrap();
+    }
+    let text = String::from_utf8(writer.into_inner()).unwrap();
+    assert_eq!(read_str(&text).unwrap().iter().map(|o| o.index).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+mod any {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Nil),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::Int),
+            any::<f64>().prop_filter("NaN equals nothing", |x| !x.is_nan()).prop_map(Value::Float),
+            any::<char>()
+                .prop_filter("prints as itself", |c| !c.is_control() && !c.is_whitespace())
+                .prop_map(Value::Char),
+            any::<String>().prop_map(Value::Str),
+            "[a-z][a-z0-9/?!-]{0,8}".prop_map(Value::Keyword),
+            "x[a-z0-9-]{0,8}".prop_map(Value::Symbol),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Vec),
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::List),
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Set),
+                prop::collection::btree_map("[a-z]{1,4}", inner.clone(), 0..5).prop_map(Value::map),
+                inner.prop_map(|v| Value::Tagged("some/tag".into(), Box::new(v))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn values_survive_being_written_and_read(value in values()) {
+            let op = Op::new(Process::Client(1), OpType::Ok, "x", value, 5);
+            prop_assert_eq!(one(&op.to_string()), op);
+        }
+
+        #[test]
+        fn no_text_is_a_panic(text in "[ -~\\n]{0,80}") {
+            let _ = read_str(&text);
+            let _ = read_str(&format!("{{:process 0 :type :ok :f :x :time 0 :value {text}}}"));
+        }
+
+        #[test]
+        fn no_bytes_are_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            for op in read(&bytes[..]) {
+                let _ = op;
+            }
+        }
+    }
+}
