@@ -1,0 +1,216 @@
+//! One call as several attempts.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::error::{Error, Next};
+use crate::pool::Direction;
+
+/// What a second try of a call means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It changes nothing: any failure is definite, any try safe.
+    Read,
+    /// It carries an op id: a second try gets the first one's answer.
+    Mutation,
+    /// It carries none: tried again only while it is certain that nothing happened.
+    Once,
+}
+
+/// How long and how often to try.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    pub(crate) kind: Kind,
+    /// The whole call.
+    pub(crate) patience: Duration,
+    /// One attempt.
+    pub(crate) slice: Duration,
+    /// Attempts after the first one.
+    pub(crate) retries: u32,
+}
+
+/// One attempt: where to, and in which time.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) direction: Direction,
+    pub(crate) time: Duration,
+}
+
+/// The first pause between two attempts; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Calls `attempt`, which keeps to its time, until it succeeds, fails for good, or time or tries are over. A failed attempt
+/// tells which address it asked.
+///
+/// The failure is definite only if every attempt's was: an earlier attempt without an answer may still take place, and then a
+/// later refusal (such as "the shard has ended") may be its very effect.
+pub(crate) async fn with_retries<T, F>(policy: Policy, mut attempt: impl FnMut(Attempt) -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, (Error, String)>>,
+{
+    let Policy { kind, patience, slice, mut retries } = policy;
+    let end = Instant::now() + patience;
+    let mut direction = Direction::Stay;
+    let mut pause = FIRST_PAUSE;
+    let mut hints = 0;
+    let mut all_definite = true;
+    loop {
+        let time = slice.min(end.saturating_duration_since(Instant::now()));
+        let (mut error, address) = match attempt(Attempt { direction, time }).await {
+            Ok(answer) => return Ok(answer),
+            Err(failed) => failed,
+        };
+        let next = error.next();
+        all_definite &= error.definite || kind == Kind::Read;
+        error.definite = all_definite;
+        if next == Next::GiveUp || retries == 0 || kind == Kind::Once && !all_definite {
+            return Err(error);
+        }
+        retries -= 1;
+        let hint = error.leader_address().map(str::to_string);
+        let wait = match (next, &hint) {
+            // A fresh hint is followed at once, but not for ever: two nodes may point at each other.
+            (Next::AskLeader, Some(_)) if hints < 2 => Duration::ZERO,
+            _ => error.retry_after.unwrap_or(pause),
+        };
+        hints += u32::from(next == Next::AskLeader);
+        if Instant::now() + wait >= end {
+            return Err(error);
+        }
+        if !wait.is_zero() {
+            sleep(wait).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        direction = match (next, hint) {
+            (Next::AskLeader, Some(leader)) => Direction::To(leader),
+            (Next::AskLeader | Next::AskAnother, _) => Direction::Away(address),
+            _ => Direction::Stay,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::collections::VecDeque;
+    use std::future::ready;
+
+    use super::*;
+    use crate::error::{DEADLINE, TRANSPORT, UNREACHABLE};
+
+    const POLICY: Policy = Policy {
+        kind: Kind::Mutation,
+        patience: Duration::from_secs(5),
+        slice: Duration::from_secs(1),
+        retries: u32::MAX,
+    };
+
+    fn refusal(reason: &str, definite: bool) -> Error {
+        Error::own(reason, definite, "test")
+    }
+
+    fn hint(leader: &str) -> Error {
+        Error { metadata: [("leader-address".into(), leader.into())].into(), ..refusal("NOT_LEADER", true) }
+    }
+
+    /// Runs a script of outcomes, each from node `n`; answers with the result and the directions taken.
+    async fn run(policy: Policy, script: Vec<Result<u32, Error>>) -> (Result<u32, Error>, Vec<Direction>) {
+        let script = RefCell::new(VecDeque::from(script));
+        let directions = RefCell::new(Vec::new());
+        let result = with_retries(policy, |attempt| {
+            directions.borrow_mut().push(attempt.direction);
+            let outcome = script.borrow_mut().pop_front().expect("another attempt than the script foresees");
+            ready(outcome.map_err(|error| (error, "n".to_string())))
+        })
+        .await;
+        assert!(script.borrow().is_empty(), "attempts left over");
+        (result, directions.into_inner())
+    }
+
+    fn away() -> Direction {
+        Direction::Away("n".into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_that_another_try_cannot_change_is_final() {
+        for reason in ["LEASE_HELD", "SHARD_TERMINAL", "FENCE_MISMATCH", "OP_ID_CONFLICT", "INVALID_ARGUMENT"] {
+            let (result, _) = run(POLICY, vec![Err(refusal(reason, true))]).await;
+            assert_eq!(result, Err(refusal(reason, true)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_hint_is_followed_at_once() {
+        let begun = Instant::now();
+        let (result, directions) = run(POLICY, vec![Err(hint("b:1")), Ok(7)]).await;
+        assert_eq!(result, Ok(7));
+        assert_eq!(directions, [Direction::Stay, Direction::To("b:1".into())]);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hints_in_a_circle_are_followed_with_pauses() {
+        let begun = Instant::now();
+        let circle = ["b:1", "a:1", "b:1", "a:1"].map(|leader| Err(hint(leader)));
+        let (result, _) = run(POLICY, circle.into_iter().chain([Ok(1)]).collect()).await;
+        assert_eq!(result, Ok(1));
+        assert_eq!(begun.elapsed(), FIRST_PAUSE * 3, "two at once, then one pause and one twice as long");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_answer_is_passed_over() {
+        let script = vec![Err(refusal(UNREACHABLE, true)), Err(refusal(TRANSPORT, false)), Ok(1)];
+        let (result, directions) = run(POLICY, script).await;
+        assert_eq!(result, Ok(1));
+        assert_eq!(directions, [Direction::Stay, away(), away()]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_lost_answer_makes_the_whole_call_indefinite() {
+        for refused in ["LEASE_HELD", "SHARD_TERMINAL", "FENCE_MISMATCH"] {
+            let (result, _) = run(POLICY, vec![Err(refusal(TRANSPORT, false)), Err(refusal(refused, true))]).await;
+            assert_eq!(result, Err(refusal(refused, false)), "the first attempt may have taken place");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_without_op_id_is_sent_again_only_when_nothing_happened() {
+        let once = Policy { kind: Kind::Once, ..POLICY };
+        let (result, _) = run(once, vec![Err(refusal(DEADLINE, false))]).await;
+        assert_eq!(result, Err(refusal(DEADLINE, false)));
+        let (result, _) = run(once, vec![Err(hint("b:1")), Err(refusal(UNREACHABLE, true)), Ok(3)]).await;
+        assert_eq!(result, Ok(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_is_always_definite_and_always_tried_again() {
+        let read = Policy { kind: Kind::Read, ..POLICY };
+        let (result, _) = run(read, vec![Err(refusal(DEADLINE, false)), Err(refusal("RUN_NOT_FOUND", true))]).await;
+        assert_eq!(result, Err(refusal("RUN_NOT_FOUND", true)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_retries_there_is_one_attempt() {
+        let single = Policy { retries: 0, ..POLICY };
+        for error in [hint("b:1"), refusal(TRANSPORT, false), refusal("OVERLOADED", true)] {
+            let (result, _) = run(single, vec![Err(error.clone())]).await;
+            assert_eq!(result, Err(error));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_with_the_last_reason_and_the_service_sets_the_pause() {
+        let attempts = Cell::new(0);
+        let result: Result<(), Error> = with_retries(POLICY, |_| {
+            attempts.set(attempts.get() + 1);
+            let error = Error { retry_after: Some(Duration::from_secs(2)), ..refusal("OVERLOADED", true) };
+            ready(Err((error, "n".to_string())))
+        })
+        .await;
+        assert_eq!(result.unwrap_err().reason, "OVERLOADED");
+        assert_eq!(attempts.get(), 3);
+    }
+}
