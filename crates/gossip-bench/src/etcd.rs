@@ -25,9 +25,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Connects worker `number` to one of `endpoints`, the leader's first.
-    pub(crate) async fn connect(endpoints: &[String], number: usize) -> Result<Self> {
-        let endpoint = endpoints.first().context("no etcd endpoint")?;
+    /// Connects worker `number`.
+    pub(crate) async fn connect(endpoint: &str, number: usize) -> Result<Self> {
         let channel = Endpoint::from_shared(format!("http://{endpoint}"))?.tcp_nodelay(true).connect().await?;
         Ok(Worker { client: KvClient::new(channel), key: format!("lock/{number}").into_bytes(), revision: 0 })
     }
@@ -69,4 +68,14 @@ impl Cycle for Worker {
         }
         Ok(())
     }
+}
+
+/// Whether the node at `endpoint` leads.
+pub(crate) async fn leads(endpoint: &str) -> Result<bool> {
+    let endpoint = Endpoint::from_shared(format!("http://{endpoint}"))?;
+    let channel = endpoint.connect_timeout(std::time::Duration::from_millis(500)).connect().await?;
+    let mut request = tonic::Request::new(wire::StatusRequest {});
+    request.set_timeout(std::time::Duration::from_millis(500));
+    let status = wire::maintenance_client::MaintenanceClient::new(channel).status(request).await?.into_inner();
+    Ok(status.leader != 0 && status.header.is_some_and(|header| header.member_id == status.leader))
 }

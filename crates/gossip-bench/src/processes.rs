@@ -41,7 +41,8 @@ impl Server {
         let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         // The command's name stands in brackets and may hold spaces; utime and stime are the 12th and 13th field after it.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok()).context("an unknown form of /proc/PID/stat");
+        let ticks =
+            |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok()).context("an unknown form of /proc/PID/stat");
         Ok((ticks(11)? + ticks(12)?) / 100.0)
     }
 }

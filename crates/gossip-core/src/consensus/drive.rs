@@ -1,6 +1,6 @@
 //! From raft's `Ready` to outputs: what to write, what to send and when, what to apply.
 
-use raft::eraftpb::{ConfChange, Entry, EntryType, Message};
+use raft::eraftpb::{ConfChange, Entry, EntryType, Message, MessageType};
 use raft::{Ready, StateRole};
 
 use super::api::{Output, Persist, SnapshotData, Ticket};
@@ -55,7 +55,10 @@ impl<M: StateMachine> Group<M> {
         }
         let ticket = self.write(&mut ready);
         for message in ready.take_persisted_messages() {
-            self.send(message, ticket);
+            // A sign of life speaks of nothing in the log: a slow disk must not make a healthy follower look dead to a leader that
+            // checks its quorum. Only the term it names must be on disk.
+            let alive = message.get_msg_type() == MessageType::MsgHeartbeatResponse;
+            self.send(message, if alive { self.term_ticket } else { ticket });
         }
         for state in ready.take_read_states() {
             if let Some(number) = number_of(&state.request_ctx, self.id, self.start) {
@@ -102,7 +105,10 @@ impl<M: StateMachine> Group<M> {
             log.install(record.clone());
         }
         log.append(&entries);
+        let mut new_term = snapshot.is_some();
         if let Some(state) = &hard_state {
+            let old = log.hard_state();
+            new_term |= (old.term, old.vote) != (state.term, state.vote);
             log.set_hard_state(state.clone());
         }
         if self.planted.is(Mutant::VoteNotPersisted)
@@ -119,6 +125,9 @@ impl<M: StateMachine> Group<M> {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.unsynced.push_back((ticket, number));
+        if new_term {
+            self.term_ticket = Some(ticket);
+        }
         self.outputs.push_back(Output::Persist(Persist {
             ticket: ticket.0,
             snapshot,

@@ -78,6 +78,10 @@ pub struct Group<M: StateMachine> {
     /// Writes on their way to the disk: our ticket, and raft's number of the newest `Ready` that is durable with it.
     pub(super) unsynced: VecDeque<(Ticket, u64)>,
     pub(super) tickets: u64,
+    /// The write that made the present term and vote durable; `None`: they were found on the disk.
+    pub(super) term_ticket: Option<Ticket>,
+    #[cfg(feature = "mutants")]
+    wall_ms: u64,
     pub(super) outputs: VecDeque<Output<M>>,
     pub(super) failed: bool,
     pub(super) removed: bool,
@@ -154,6 +158,9 @@ impl<M: StateMachine> Group<M> {
             changes: Changes::default(),
             unsynced: VecDeque::new(),
             tickets: 0,
+            term_ticket: None,
+            #[cfg(feature = "mutants")]
+            wall_ms: 0,
             outputs: VecDeque::new(),
             failed: false,
             removed: false,
@@ -162,6 +169,12 @@ impl<M: StateMachine> Group<M> {
         group.jitter();
         group.drive();
         Ok(group)
+    }
+
+    /// The wall clock, which only a planted bug looks at.
+    #[cfg(feature = "mutants")]
+    pub fn set_wall_clock(&mut self, wall_ms: u64) {
+        self.wall_ms = wall_ms;
     }
 
     /// Takes one input; then [`Self::poll`] until it gives `None`.
@@ -378,6 +391,8 @@ impl<M: StateMachine> Group<M> {
     ) {
         let Some(clock) = &mut self.clock else { return self.refuse(token, Refusal::NotLeader { leader: None }) };
         let stamp = clock.stamp(self.now);
+        #[cfg(feature = "mutants")]
+        let stamp = if self.planted.is(Mutant::WallClockLease) { self.stamp.max(Stamp(self.wall_ms)) } else { stamp };
         let entry = LogCommand { stamp, command: &command };
         let proposed = self.raft.propose(Vec::new(), encode(&entry));
         self.jitter();

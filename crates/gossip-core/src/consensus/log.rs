@@ -59,6 +59,10 @@ impl Log {
         self.snapshot.as_ref().map_or(0, |s| s.index)
     }
 
+    pub(super) fn hard_state(&self) -> &HardState {
+        &self.hard_state
+    }
+
     pub(super) fn set_hard_state(&mut self, hard_state: HardState) {
         self.hard_state = hard_state;
     }

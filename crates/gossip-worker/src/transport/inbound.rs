@@ -13,7 +13,7 @@ use super::{Local, codec};
 use crate::driver::Handle;
 
 /// Takes a packet of the gossip: from whom, and its bytes.
-pub type TakeGossip = Arc<dyn Fn(u64, Vec<u8>) + Send + Sync>;
+pub(crate) type TakeGossip = Arc<dyn Fn(u64, Vec<u8>) + Send + Sync>;
 
 /// The peer service.
 pub struct Inbound {
