@@ -3,6 +3,7 @@
 //! Nothing in this crate reads a clock, a socket, a file or the system's randomness. Three drivers pump it: the service
 //! (`gossip-worker`), the simulator (`gossip-sim`) and the Maelstrom binary.
 
+pub mod broadcast;
 pub mod consensus;
 pub mod coordination;
 pub mod mutants;
