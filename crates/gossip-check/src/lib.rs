@@ -1,3 +1,5 @@
 //! Histories, models, judges and reports. Shares no code with what it judges.
 
 pub mod history;
+pub mod invariants;
+pub mod judge;

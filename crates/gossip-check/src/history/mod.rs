@@ -4,6 +4,7 @@
 //! Every tier writes this form and every judge reads it. Ops may carry Jepsen's tag (`#jepsen.history.Op{...}`) and may
 //! stretch over several lines; one written here never does.
 
+mod calls;
 mod edn;
 mod read;
 mod value;
@@ -15,6 +16,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use calls::{Call, Name, OPEN_END, calls, name};
 pub use edn::SyntaxError;
 pub use read::{Reader, read, read_str};
 pub use value::{Map, Value};

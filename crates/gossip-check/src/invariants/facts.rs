@@ -1,0 +1,315 @@
+//! What several judges need to know of a history: which calls touched a shard, when an operation may have taken effect,
+//! which leases were granted, which ranges shards were given. Derived once, from client calls alone.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::leases::{self, Lease};
+use crate::history::{self, Call, HistoryError, Name, OPEN_END, Op, Process, Value, name};
+use crate::judge::Violation;
+
+pub(crate) fn is_grant(f: &str) -> bool {
+    matches!(f, "acquire" | "claim")
+}
+
+pub(crate) fn is_lease_write(f: &str) -> bool {
+    matches!(f, "renew" | "checkpoint" | "complete" | "release" | "park" | "split-replace" | "split-residual")
+}
+
+pub(crate) fn is_lease_end(f: &str) -> bool {
+    matches!(f, "complete" | "release" | "park" | "split-replace")
+}
+
+pub(crate) fn is_shard_end(f: &str) -> bool {
+    matches!(f, "complete" | "split-replace")
+}
+
+pub(crate) fn is_run_end(f: &str) -> bool {
+    matches!(f, "complete-run" | "fail-run" | "cancel-run")
+}
+
+pub(crate) fn is_read(f: &str) -> bool {
+    matches!(f, "read-shard" | "read-run" | "read-view")
+}
+
+pub(crate) fn is_cursor_write(f: &str) -> bool {
+    matches!(f, "checkpoint" | "complete")
+}
+
+/// A status in lower case, however the recorder spelled it.
+pub(crate) fn status(value: &Value) -> Option<String> {
+    value.name().map(str::to_ascii_lowercase)
+}
+
+pub(crate) fn is_terminal(status: &str) -> bool {
+    matches!(status, "done" | "split" | "cancelled")
+}
+
+pub(crate) fn is_run_terminal(status: &str) -> bool {
+    matches!(status, "done" | "failed" | "cancelled")
+}
+
+/// A half-open range of keys. Keys are strings of hex digits, whose order is that of the bytes; none is infinity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range<'a> {
+    pub(crate) start: Option<&'a str>,
+    pub(crate) end: Option<&'a str>,
+}
+
+impl<'a> Range<'a> {
+    /// Of a map with `:start` and `:end`.
+    pub(crate) fn of(value: &'a Value) -> Self {
+        Self { start: bound(value.get("start")), end: bound(value.get("end")) }
+    }
+
+    pub(crate) fn contains(&self, key: &str) -> bool {
+        self.start.is_none_or(|start| start <= key) && self.end.is_none_or(|end| key < end)
+    }
+
+    /// For sorting: minus infinity first.
+    pub(crate) fn order(&self) -> (&'a str, bool, &'a str) {
+        (self.start.unwrap_or(""), self.end.is_none(), self.end.unwrap_or(""))
+    }
+}
+
+impl std::fmt::Display for Range<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{}, {})", self.start.unwrap_or("-inf"), self.end.unwrap_or("+inf"))
+    }
+}
+
+/// A bound of a range; `nil` and the empty string are infinity.
+pub(crate) fn bound(value: Option<&Value>) -> Option<&str> {
+    value.and_then(Value::as_str).filter(|key| !key.is_empty())
+}
+
+/// The key of a cursor, which is a key or a map with a token beside it.
+pub(crate) fn cursor_key(cursor: Option<&Value>) -> Option<&str> {
+    let cursor = cursor?;
+    cursor.as_str().or_else(|| cursor.get("key").and_then(Value::as_str))
+}
+
+/// What an invariant's check found.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// How many comparisons were made.
+    pub(crate) count: u64,
+    pub(crate) violations: Vec<Violation>,
+}
+
+impl Tally {
+    /// One comparison, and the violation that it found.
+    pub(crate) fn add(&mut self, outcome: Option<Violation>) {
+        self.count += 1;
+        self.violations.extend(outcome);
+    }
+}
+
+/// A shard that a call may have made.
+#[derive(Debug, Clone)]
+pub(crate) struct Made<'a> {
+    pub(crate) shard: Name<'a>,
+    pub(crate) range: Range<'a>,
+    /// Registered, not split off.
+    pub(crate) is_root: bool,
+    pub(crate) run: Option<Name<'a>>,
+    /// Place in [`Facts::calls`].
+    pub(crate) call: usize,
+}
+
+/// A fresh sight of a shard's record.
+#[derive(Debug, Clone)]
+pub(crate) struct Sight<'a> {
+    pub(crate) call: Call<'a>,
+    pub(crate) shard: Name<'a>,
+    /// Of a read of the run; in a read of the shard the answer is the record.
+    record: Option<&'a Value>,
+}
+
+impl<'a> Sight<'a> {
+    /// `nil` is none.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
+        self.explicit(key).filter(|v| !v.is_nil())
+    }
+
+    /// An explicit `nil` is told from nothing.
+    pub(crate) fn explicit(&self, key: &str) -> Option<&'a Value> {
+        match self.record {
+            Some(record) => record.get(key),
+            None => self.call.answer(key),
+        }
+    }
+
+    pub(crate) fn status(&self) -> Option<String> {
+        self.get("status").and_then(status)
+    }
+
+    pub(crate) fn is_final(&self) -> bool {
+        is_final(&self.call)
+    }
+}
+
+pub(crate) fn is_final(call: &Call<'_>) -> bool {
+    call.input("final?").is_some_and(Value::is_truthy)
+}
+
+/// Everything that the judges look at.
+#[derive(Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) ops: &'a [Op],
+    /// In order of invocation.
+    pub(crate) calls: Vec<Call<'a>>,
+    /// Calls of each shard, as places in `calls`, in order of invocation.
+    pub(crate) by_shard: BTreeMap<Name<'a>, Vec<usize>>,
+    pub(crate) leases: BTreeMap<Name<'a>, Vec<Lease<'a>>>,
+    /// For each call the earliest place in the history where its effect may stand.
+    pub(crate) effect_from: Vec<usize>,
+    pub(crate) made: Vec<Made<'a>>,
+    /// The range that each shard was made with.
+    pub(crate) ranges: HashMap<Name<'a>, Range<'a>>,
+    /// The run that each shard belongs to.
+    pub(crate) runs: HashMap<Name<'a>, Name<'a>>,
+    /// Whether monotonic clocks kept within the drift margin.
+    pub(crate) rates_are_sane: bool,
+}
+
+impl<'a> Facts<'a> {
+    /// `rates_are_sane`: as the caller knows it; otherwise as the history's skews show it.
+    pub(crate) fn new(ops: &'a [Op], rates_are_sane: Option<bool>) -> Result<Self, HistoryError> {
+        let calls = history::calls(ops)?;
+        let mut by_shard: BTreeMap<Name<'a>, Vec<usize>> = BTreeMap::new();
+        for (i, call) in calls.iter().enumerate() {
+            if let Some(shard) = call.shard() {
+                by_shard.entry(shard).or_default().push(i);
+            }
+        }
+        let leases = by_shard.iter().map(|(shard, places)| (shard.clone(), leases::granted(&calls, places))).collect();
+        let made = made(&calls);
+        let ranges = made.iter().map(|m| (m.shard.clone(), m.range)).collect();
+        Ok(Self {
+            ops,
+            by_shard,
+            leases,
+            effect_from: effect_from(&calls),
+            runs: runs(&made, &calls),
+            made,
+            ranges,
+            rates_are_sane: rates_are_sane.unwrap_or_else(|| sane_rates(ops)),
+            calls,
+        })
+    }
+
+    pub(crate) fn shard_calls<'s>(&'s self, places: &'s [usize]) -> impl Iterator<Item = &'s Call<'a>> {
+        places.iter().map(|&i| &self.calls[i])
+    }
+
+    /// Answered reads that promised to be fresh.
+    pub(crate) fn fresh_reads<'s>(&'s self, f: &'s str) -> impl Iterator<Item = &'s Call<'a>> {
+        let truthy = |v: Option<&Value>| v.is_some_and(Value::is_truthy);
+        self.calls.iter().filter(move |call| {
+            call.f() == f && call.ok() && !truthy(call.output("stale")) && !truthy(call.output("stale?"))
+        })
+    }
+
+    /// Answered final reads, one node's or all.
+    pub(crate) fn final_reads<'s>(&'s self, f: &'s str) -> impl Iterator<Item = &'s Call<'a>> {
+        self.calls.iter().filter(move |call| call.f() == f && call.ok() && is_final(call))
+    }
+
+    /// Every fresh sight of a shard's record, from reads of the shard and of its run.
+    pub(crate) fn sights(&self) -> Vec<Sight<'a>> {
+        let mut sights = Vec::new();
+        for call in self.fresh_reads("read-shard") {
+            if let Some(shard) = call.shard() {
+                sights.push(Sight { call: *call, shard, record: None });
+            }
+        }
+        for call in self.fresh_reads("read-run") {
+            for record in call.output("shards").and_then(Value::items).unwrap_or_default() {
+                if let Some(shard) = record.some("shard") {
+                    sights.push(Sight { call: *call, shard: name(shard), record: Some(record) });
+                }
+            }
+        }
+        sights
+    }
+
+    /// One thing that must not be: a sentence, and the places in the history that show it, the last being the culprit.
+    pub(crate) fn violation(&self, message: String, places: impl IntoIterator<Item = usize>) -> Violation {
+        let mut places: Vec<usize> = places.into_iter().filter(|&p| p != OPEN_END).collect();
+        places.sort_unstable();
+        places.dedup();
+        Violation {
+            message,
+            time: places.last().map_or(0, |&p| self.ops[p].time),
+            ops: places.into_iter().map(|p| self.ops[p].index).collect(),
+        }
+    }
+}
+
+/// A replayed answer proves an effect at some moment since the first call that carried its op id and may have taken effect,
+/// not since the replay was asked for.
+fn effect_from(calls: &[Call<'_>]) -> Vec<usize> {
+    let mut first: HashMap<Name<'_>, usize> = HashMap::new();
+    for call in calls.iter().filter(|c| !c.failed()) {
+        if let Some(id) = call.op_id() {
+            first.entry(id).or_insert(call.at);
+        }
+    }
+    calls.iter().map(|c| c.op_id().and_then(|id| first.get(&id).copied()).unwrap_or(c.at)).collect()
+}
+
+fn made<'a>(calls: &[Call<'a>]) -> Vec<Made<'a>> {
+    let mut made = Vec::new();
+    for (i, call) in calls.iter().enumerate().filter(|(_, c)| !c.failed()) {
+        let shards: &[Value] = match call.f() {
+            "register" => call.input("shards").and_then(Value::items).unwrap_or_default(),
+            "split-replace" => call.output("children").and_then(Value::items).unwrap_or_default(),
+            "split-residual" => call.output("residual").map(std::slice::from_ref).unwrap_or_default(),
+            _ => continue,
+        };
+        for value in shards {
+            let Some(shard) = value.some("shard") else { continue };
+            made.push(Made {
+                shard: name(shard),
+                range: Range::of(value),
+                is_root: call.f() == "register",
+                run: call.input("run").map(name),
+                call: i,
+            });
+        }
+    }
+    made
+}
+
+/// Which run each shard belongs to; a child belongs to its parent's.
+fn runs<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> HashMap<Name<'a>, Name<'a>> {
+    let mut runs: HashMap<Name<'a>, Name<'a>> = HashMap::new();
+    for m in made {
+        if let Some(run) = &m.run {
+            runs.insert(m.shard.clone(), run.clone());
+        }
+    }
+    for call in calls.iter().filter(|c| c.f() == "claim") {
+        if let (Some(shard), Some(run)) = (call.shard(), call.output("run")) {
+            runs.insert(shard, name(run));
+        }
+    }
+    for m in made.iter().filter(|m| !m.is_root) {
+        let parent = calls[m.call].input("shard").and_then(|from| runs.get(&name(from)).cloned());
+        if let Some(run) = parent {
+            runs.entry(m.shard.clone()).or_insert(run);
+        }
+    }
+    runs
+}
+
+/// A holder counts its lease shorter by this much, so that rates off by less cannot make beliefs overlap.
+const DRIFT_MARGIN_PPM: u64 = 100_000;
+
+/// Whether no skew in the history went beyond the drift margin.
+fn sane_rates(ops: &[Op]) -> bool {
+    let skews = ops.iter().filter(|op| op.process == Process::Nemesis && op.f == "skew");
+    let nodes = skews.filter_map(|op| op.value.as_map()).flat_map(|nodes| nodes.iter().map(|(_, v)| v));
+    let rates = nodes.filter_map(|clock| clock.some("rate-ppm")?.as_i64());
+    rates.into_iter().all(|ppm| ppm.abs_diff(1_000_000) <= DRIFT_MARGIN_PPM)
+}

@@ -1,0 +1,137 @@
+//! S1, lease exclusivity: no two leases on one shard overlap.
+//!
+//! As granted: a lease lives on the lease clock from its grant to its deadline, which renewals move. It ends earlier when its
+//! holder gave it up (release, complete, park, split), and then no later grant overlaps it, if the giving up was invoked
+//! before that grant was answered. A renewal whose answer was lost may have moved the deadline; such a lease's true end is
+//! unknown and only its last known deadline counts, which a grant may not precede either. The deadline itself is outside:
+//! live means `now < deadline`. A lease that had run out cannot be renewed.
+//!
+//! As believed: a holder believes from the answer on until `:believed-until`, in the recorder's real time, or until it sent
+//! what gives the lease up. Sections are what it did in that belief. Judged only while the rates of monotonic clocks were
+//! sane: beyond the drift margin beliefs may overlap, and the fence (S2) must do.
+
+use super::facts::{Facts, Tally};
+use super::leases::Lease;
+use crate::history::{Name, name};
+
+pub(super) fn check(facts: &Facts<'_>) -> Tally {
+    let mut tally = Tally::default();
+    for (shard, leases) in &facts.leases {
+        granted_overlaps(facts, shard, leases, &mut tally);
+        late_renewals(facts, shard, leases, &mut tally);
+        if facts.rates_are_sane {
+            interval_overlaps(facts, shard, beliefs(leases), &mut tally);
+            interval_overlaps(facts, shard, sections(facts, shard), &mut tally);
+        }
+    }
+    tally
+}
+
+/// Compares each lease with the one before it on the lease clock that reaches furthest.
+fn granted_overlaps(facts: &Facts<'_>, shard: &str, leases: &[Lease<'_>], tally: &mut Tally) {
+    let mut timed: Vec<(i64, &Lease<'_>)> = leases.iter().filter_map(|l| Some((l.granted?, l))).collect();
+    timed.sort_by_key(|(granted, lease)| (*granted, lease.fence));
+    let mut reach: Option<&Lease<'_>> = None;
+    for (granted, b) in timed {
+        if let Some(a) = reach {
+            let clash = granted < a.known_deadline && !a.given_up_before(b);
+            tally.add(clash.then(|| {
+                let message = format!(
+                    "shard {shard}: fence {} was granted to {} at {granted}, while fence {} of {} lived until {}",
+                    b.fence, b.worker, a.fence, a.worker, a.known_deadline
+                );
+                facts.violation(message, [a.end, b.end])
+            }));
+        }
+        if reach.is_none_or(|a| a.known_deadline <= b.known_deadline || a.given_up_before(b)) {
+            reach = Some(b);
+        }
+    }
+}
+
+/// Renewals of a lease that had run out when they were applied.
+fn late_renewals(facts: &Facts<'_>, shard: &str, leases: &[Lease<'_>], tally: &mut Tally) {
+    for lease in leases.iter().filter(|l| !l.renewal_is_open) {
+        let Some(mut deadline) = lease.first_deadline else { continue };
+        let mut steps: Vec<_> = lease.renewals.iter().filter_map(|r| Some((r.output_int("granted")?, r))).collect();
+        steps.sort_by_key(|(at, _)| *at);
+        for (at, renewal) in steps {
+            tally.add((deadline <= at).then(|| {
+                let fence = lease.fence;
+                let message =
+                    format!("shard {shard}: fence {fence} was renewed at {at}, but had run out at {deadline}");
+                facts.violation(message, [lease.end, renewal.end()])
+            }));
+            deadline = deadline.max(renewal.output_int("deadline").unwrap_or(deadline));
+        }
+    }
+}
+
+/// A stretch of real time, in nanoseconds of the recorder.
+struct Interval<'a> {
+    from: i64,
+    to: i64,
+    fence: Option<i64>,
+    worker: Name<'a>,
+    what: &'static str,
+    at: usize,
+}
+
+impl Interval<'_> {
+    fn of_one_lease(&self, other: &Self) -> bool {
+        self.fence == other.fence && self.worker == other.worker
+    }
+
+    fn text(&self) -> String {
+        let fence = self.fence.map_or_else(|| "none".to_owned(), |f| f.to_string());
+        format!("{} {} fence {fence}", self.worker, self.what)
+    }
+}
+
+/// Intervals of different leases must be disjoint.
+fn interval_overlaps(facts: &Facts<'_>, shard: &str, mut intervals: Vec<Interval<'_>>, tally: &mut Tally) {
+    intervals.sort_by_key(|i| (i.from, i.to));
+    let mut reach: Option<&Interval<'_>> = None;
+    for b in &intervals {
+        if let Some(a) = reach.filter(|a| !a.of_one_lease(b)) {
+            tally.add((b.from < a.to).then(|| {
+                let message =
+                    format!("shard {shard}: {} from {} ns, but {} until {} ns", b.text(), b.from, a.text(), a.to);
+                facts.violation(message, [a.at, b.at])
+            }));
+        }
+        if reach.is_none_or(|a| a.to <= b.to) {
+            reach = Some(b);
+        }
+    }
+}
+
+/// When the holder of each lease believed. A renewal extends a belief; it does not fill a gap in it.
+fn beliefs<'a>(leases: &[Lease<'a>]) -> Vec<Interval<'a>> {
+    let mut beliefs = Vec::new();
+    for lease in leases {
+        for call in lease.answers.iter().chain(&lease.renewals) {
+            let (Some(from), Some(until)) = (call.end_time(), call.output_int("believed-until")) else { continue };
+            let to = lease.ended_at.map_or(until, |ended| until.min(ended));
+            if from < to {
+                let worker = lease.worker.clone();
+                let what = "believed in";
+                beliefs.push(Interval { from, to, fence: Some(lease.fence), worker, what, at: call.at });
+            }
+        }
+    }
+    beliefs
+}
+
+fn sections<'a>(facts: &Facts<'a>, shard: &str) -> Vec<Interval<'a>> {
+    let calls = facts.by_shard.get(shard).map(Vec::as_slice).unwrap_or_default();
+    let mut sections = Vec::new();
+    for call in facts.shard_calls(calls).filter(|c| c.f() == "section" && c.ok()) {
+        if let (Some(from), Some(to)) = (call.output_int("entered"), call.output_int("left")) {
+            let worker = call.output("worker").map(name).unwrap_or_default();
+            let what = "was in a section under";
+            sections.push(Interval { from, to, fence: call.output_int("fence"), worker, what, at: call.at });
+        }
+    }
+    sections
+}

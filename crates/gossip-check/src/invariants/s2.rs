@@ -1,0 +1,85 @@
+//! S2, fence monotonicity: fences on one shard rise strictly from grant to grant in real time; no write with a fence below
+//! one already granted is accepted.
+//!
+//! Going through the history in order, the *floor* is the highest fence that an answered grant or unpark has shown. Whatever
+//! may have taken effect only after that moment must lie above it (a new grant) or not below it (a write). A replayed answer
+//! is judged by the first try of its op id. No two grants share a fence, in whatever order they were answered.
+
+use std::collections::BTreeMap;
+
+use super::facts::{Facts, Tally, is_grant, is_lease_write};
+use crate::history::Call;
+
+pub(super) fn check(facts: &Facts<'_>) -> Tally {
+    let mut tally = Tally::default();
+    for (shard, places) in &facts.by_shard {
+        check_shard(facts, shard, places, &mut tally);
+        shared_fences(facts, shard, places, &mut tally);
+    }
+    tally
+}
+
+/// The fence that a call raised the shard's to, if it did and says so.
+fn shown_fence(call: &Call<'_>) -> Option<i64> {
+    let raises = is_grant(call.f()) || call.f() == "unpark";
+    call.output_int("fence").filter(|_| raises && call.ok())
+}
+
+/// Places in the history, ascending, with the highest fence shown up to there and where it was shown.
+fn floors(facts: &Facts<'_>, places: &[usize]) -> Vec<(usize, i64, usize)> {
+    let mut shown: Vec<(usize, i64)> =
+        facts.shard_calls(places).filter_map(|c| Some((c.end(), shown_fence(c)?))).collect();
+    shown.sort_unstable();
+    let mut best: Option<(i64, usize)> = None;
+    let floor = |(end, fence): (usize, i64)| {
+        let (high, at) = best.filter(|(high, _)| *high >= fence).unwrap_or((fence, end));
+        best = Some((high, at));
+        (end, high, at)
+    };
+    shown.into_iter().map(floor).collect()
+}
+
+fn check_shard(facts: &Facts<'_>, shard: &str, places: &[usize], tally: &mut Tally) {
+    let floors = floors(facts, places);
+    for &i in places {
+        let call = &facts.calls[i];
+        let grant = shown_fence(call);
+        let write = call.input_int("fence").filter(|_| is_lease_write(call.f()) && call.ok());
+        let Some(fence) = grant.or(write) else { continue };
+        let below = floors.partition_point(|(end, ..)| *end < facts.effect_from[i]);
+        let floor = below.checked_sub(1).map(|f| floors[f]);
+        let fault = floor.and_then(|(_, high, shown_at)| {
+            let f = call.f();
+            let message = if grant.is_some() && fence <= high {
+                format!("shard {shard}: {f} gave fence {fence} after fence {high}")
+            } else if grant.is_none() && fence < high {
+                let worker = call.input("worker").map(crate::history::name).unwrap_or_default();
+                format!(
+                    "shard {shard}: {f} of {worker} under fence {fence} was accepted after fence {high} was granted"
+                )
+            } else {
+                return None;
+            };
+            Some(facts.violation(message, [shown_at, call.end()]))
+        });
+        tally.add(fault);
+    }
+}
+
+/// Different operations that were given the same fence.
+fn shared_fences(facts: &Facts<'_>, shard: &str, places: &[usize], tally: &mut Tally) {
+    let mut by_fence: BTreeMap<i64, Vec<&Call<'_>>> = BTreeMap::new();
+    for call in facts.shard_calls(places) {
+        if let Some(fence) = shown_fence(call) {
+            let firsts = by_fence.entry(fence).or_default();
+            let known = call.op_id().is_some_and(|id| firsts.iter().any(|c| c.op_id().as_ref() == Some(&id)));
+            if !known {
+                firsts.push(call);
+            }
+        }
+    }
+    for (fence, firsts) in by_fence.into_iter().filter(|(_, firsts)| firsts.len() > 1) {
+        let message = format!("shard {shard}: fence {fence} was given {} times", firsts.len());
+        tally.violations.push(facts.violation(message, firsts.iter().map(|c| c.end())));
+    }
+}

@@ -1,0 +1,142 @@
+//! S3, terminal irreversibility: nothing succeeds on a shard after Done, Split or Cancelled; run endings likewise.
+//!
+//! A shard ends when a complete or a split-replace is answered, or its run's end is. An operation that may have taken effect
+//! only after that moment must not succeed, and a fresh read asked after it must show a terminal status. Two different
+//! operations that end one shard cannot both succeed, in whatever order they were answered; nor can two that end a run.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::facts::{self, Facts, Tally, is_read, is_run_end, is_shard_end};
+use crate::history::{Call, Name, name};
+
+pub(super) fn check(facts: &Facts<'_>) -> Tally {
+    let mut tally = Tally::default();
+    let by_run = run_changes(facts);
+    let run_ends: HashMap<&str, usize> =
+        by_run.iter().filter_map(|(run, places)| Some((run.as_ref(), earliest(facts, places, is_run_end)?))).collect();
+    let shard_shows = shows_of_shards(facts);
+    for (shard, places) in &facts.by_shard {
+        let own = earliest(facts, places, is_shard_end);
+        let runs = facts.runs.get(shard).and_then(|run| run_ends.get(run.as_ref())).copied();
+        let end = own.into_iter().chain(runs).min_by_key(|&i| facts.calls[i].end());
+        let subject = Subject { what: format!("shard {shard}"), places, is_end: is_shard_end };
+        let shows = shard_shows.get(shard).map(Vec::as_slice).unwrap_or_default();
+        subject.check(facts, end, shows, facts::is_terminal, &mut tally);
+    }
+    let run_shows = shows_of_runs(facts);
+    for (run, places) in &by_run {
+        let subject = Subject { what: format!("run {run}"), places, is_end: is_run_end };
+        let shows = run_shows.get(run).map(Vec::as_slice).unwrap_or_default();
+        subject.check(facts, run_ends.get(run.as_ref()).copied(), shows, facts::is_run_terminal, &mut tally);
+    }
+    tally
+}
+
+/// A fresh read and the status that it showed.
+type Show<'a> = (Call<'a>, Option<String>);
+
+fn shows_of_shards<'a>(facts: &Facts<'a>) -> HashMap<Name<'a>, Vec<Show<'a>>> {
+    let mut shows: HashMap<Name<'a>, Vec<Show<'a>>> = HashMap::new();
+    for sight in facts.sights() {
+        let status = sight.status();
+        shows.entry(sight.shard).or_default().push((sight.call, status));
+    }
+    shows
+}
+
+fn shows_of_runs<'a>(facts: &Facts<'a>) -> HashMap<Name<'a>, Vec<Show<'a>>> {
+    let mut shows: HashMap<Name<'a>, Vec<Show<'a>>> = HashMap::new();
+    for call in facts.fresh_reads("read-run") {
+        if let Some(run) = call.input("run") {
+            let status = call.output("status").and_then(facts::status);
+            shows.entry(name(run)).or_default().push((*call, status));
+        }
+    }
+    shows
+}
+
+/// Calls that touch a run itself; what touches its shards is judged shard by shard.
+fn run_changes<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Vec<usize>> {
+    let mut by_run: BTreeMap<Name<'a>, Vec<usize>> = BTreeMap::new();
+    for (i, call) in facts.calls.iter().enumerate() {
+        if is_run_end(call.f()) || matches!(call.f(), "register" | "claim") {
+            let named = call.input("run").map(name);
+            let run = named.or_else(|| call.shard().and_then(|shard| facts.runs.get(&shard).cloned()));
+            if let Some(run) = run {
+                by_run.entry(run).or_default().push(i);
+            }
+        }
+    }
+    by_run
+}
+
+/// Of the calls that end, the one that was answered first.
+fn earliest(facts: &Facts<'_>, places: &[usize], is_end: fn(&str) -> bool) -> Option<usize> {
+    let ends = places.iter().copied().filter(|&i| is_end(facts.calls[i].f()) && facts.calls[i].ok());
+    ends.min_by_key(|&i| facts.calls[i].end())
+}
+
+fn same_operation(a: &Call<'_>, b: &Call<'_>) -> bool {
+    a.at == b.at || (a.op_id().is_some() && a.op_id() == b.op_id())
+}
+
+/// A shard or a run.
+struct Subject<'s> {
+    what: String,
+    places: &'s [usize],
+    is_end: fn(&str) -> bool,
+}
+
+impl Subject<'_> {
+    fn check(
+        &self,
+        facts: &Facts<'_>,
+        end: Option<usize>,
+        shows: &[Show<'_>],
+        is_terminal: fn(&str) -> bool,
+        tally: &mut Tally,
+    ) {
+        if let Some(end) = end.map(|i| &facts.calls[i]) {
+            self.after_end(facts, end, tally);
+            for (call, status) in shows.iter().filter(|(call, _)| end.end() < call.at) {
+                let alive = status.as_deref().filter(|s| !is_terminal(s));
+                tally.add(alive.map(|status| {
+                    let message = format!("{} reads as {status} after {}", self.what, end.f());
+                    facts.violation(message, [end.end(), call.end()])
+                }));
+            }
+        }
+        self.rivals(facts, tally);
+    }
+
+    /// What succeeded after the end, among calls that change something.
+    fn after_end(&self, facts: &Facts<'_>, end: &Call<'_>, tally: &mut Tally) {
+        for &i in self.places {
+            let call = &facts.calls[i];
+            if call.at < end.end() {
+                continue;
+            }
+            let changed = call.ok() && !is_read(call.f()) && call.f() != "section" && !same_operation(end, call);
+            tally.add((changed && end.end() < facts.effect_from[i]).then(|| {
+                let message = format!("{}: {} succeeded after {}", self.what, call.f(), end.f());
+                facts.violation(message, [end.end(), call.end()])
+            }));
+        }
+    }
+
+    /// Different operations of which only one may succeed.
+    fn rivals(&self, facts: &Facts<'_>, tally: &mut Tally) {
+        let mut firsts: Vec<&Call<'_>> = Vec::new();
+        for call in facts.shard_calls(self.places).filter(|c| (self.is_end)(c.f()) && c.ok()) {
+            if !firsts.iter().any(|first| same_operation(first, call)) {
+                firsts.push(call);
+            }
+        }
+        if firsts.len() > 1 {
+            firsts.sort_by_key(|c| c.end());
+            let fs: Vec<&str> = firsts.iter().map(|c| c.f()).collect();
+            let message = format!("{} was ended {} times: {}", self.what, firsts.len(), fs.join(", "));
+            tally.violations.push(facts.violation(message, firsts.iter().map(|c| c.end())));
+        }
+    }
+}

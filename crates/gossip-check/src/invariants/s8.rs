@@ -1,0 +1,152 @@
+//! S8, durability: what was acknowledged is there at the end, after any crash.
+//!
+//! Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
+//! its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
+//! must exist. An ended run must still be ended. Only fresh reads are judged: a stale one promises nothing.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::facts::{self, Facts, Sight, Tally, cursor_key, is_cursor_write, is_final, is_grant, is_run_end};
+use crate::history::{Call, Name, Value, name};
+
+/// What the answers say of a shard, each with the place that proves it.
+#[derive(Debug, Default)]
+struct Acknowledged<'a> {
+    exists: Option<usize>,
+    fence: Option<(i64, usize)>,
+    cursor: Option<(&'a str, usize)>,
+    status: Option<(&'static str, usize)>,
+}
+
+pub(super) fn check(facts: &Facts<'_>) -> Tally {
+    let known = acknowledged(facts);
+    let mut tally = Tally::default();
+    for sight in facts.sights().into_iter().filter(Sight::is_final) {
+        if let Some(known) = known.get(&sight.shard) {
+            lost(facts, known, &sight, &mut tally);
+        }
+    }
+    shards_not_found(facts, &known, &mut tally);
+    shards_missing_in_runs(facts, &known, &mut tally);
+    run_endings(facts, &mut tally);
+    tally
+}
+
+fn acknowledged<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Acknowledged<'a>> {
+    let mut known: BTreeMap<Name<'a>, Acknowledged<'a>> = BTreeMap::new();
+    for made in &facts.made {
+        let call = &facts.calls[made.call];
+        if call.ok() {
+            known.entry(made.shard.clone()).or_default().exists.get_or_insert(call.end());
+        }
+    }
+    for (shard, places) in &facts.by_shard {
+        let shard = known.entry(shard.clone()).or_default();
+        for call in facts.shard_calls(places).filter(|c| c.ok()) {
+            shard.exists.get_or_insert(call.end());
+            note(shard, call);
+        }
+    }
+    known
+}
+
+fn note<'a>(known: &mut Acknowledged<'a>, call: &Call<'a>) {
+    let place = call.end();
+    if let Some(fence) = call.output_int("fence").filter(|_| is_grant(call.f()) || call.f() == "unpark") {
+        known.fence = known.fence.max(Some((fence, place)));
+    }
+    if let Some(cursor) = cursor_key(call.input("cursor")).filter(|_| is_cursor_write(call.f())) {
+        known.cursor = known.cursor.max(Some((cursor, place)));
+    }
+    let status = match call.f() {
+        "complete" => "done",
+        "split-replace" => "split",
+        _ => return,
+    };
+    known.status.get_or_insert((status, place));
+}
+
+/// What of the acknowledged is missing in a record.
+fn lost(facts: &Facts<'_>, known: &Acknowledged<'_>, sight: &Sight<'_>, tally: &mut Tally) {
+    let shard = &sight.shard;
+    let end = sight.call.end();
+    if let Some((fence, proof)) = known.fence {
+        let seen = sight.get("fence").and_then(Value::as_i64);
+        tally.add((seen.unwrap_or(0) < fence).then(|| {
+            let seen = seen.map_or_else(|| "none".to_owned(), |seen| seen.to_string());
+            let message = format!("shard {shard}: fence {fence} was granted, at the end it is {seen}");
+            facts.violation(message, [proof, end])
+        }));
+    }
+    if let Some((cursor, proof)) = known.cursor {
+        let seen = cursor_key(sight.get("cursor"));
+        tally.add(seen.is_none_or(|seen| seen < cursor).then(|| {
+            let seen = seen.unwrap_or("none");
+            let message = format!("shard {shard}: cursor {cursor} was accepted, at the end it is {seen}");
+            facts.violation(message, [proof, end])
+        }));
+    }
+    if let Some((status, proof)) = known.status {
+        let changed = sight.status().filter(|seen| seen != status);
+        tally.add(
+            changed.map(|seen| {
+                facts.violation(format!("shard {shard} was {status}, at the end it is {seen}"), [proof, end])
+            }),
+        );
+    }
+}
+
+/// Final reads that were refused because the shard is not there.
+fn shards_not_found(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, Acknowledged<'_>>, tally: &mut Tally) {
+    for call in facts.calls.iter().filter(|c| c.f() == "read-shard" && is_final(c) && c.failed()) {
+        let Some(shard) = call.shard().filter(|_| call.reason().as_deref() == Some("shard-not-found")) else {
+            continue;
+        };
+        let exists = known.get(&shard).and_then(|k| k.exists).filter(|&exists| exists < call.at);
+        if let Some(exists) = exists {
+            tally.add(Some(facts.violation(format!("shard {shard} is gone"), [exists, call.end()])));
+        }
+    }
+}
+
+fn shards_missing_in_runs(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, Acknowledged<'_>>, tally: &mut Tally) {
+    let mut by_run: HashMap<&str, Vec<(&str, usize)>> = HashMap::new();
+    for (shard, acknowledged) in known {
+        if let (Some(run), Some(exists)) = (facts.runs.get(shard), acknowledged.exists) {
+            by_run.entry(run).or_default().push((shard, exists));
+        }
+    }
+    for call in facts.final_reads("read-run") {
+        let run = call.input("run").map(name).unwrap_or_default();
+        let records = call.output("shards").and_then(Value::items).unwrap_or_default();
+        let there: HashSet<Name<'_>> = records.iter().filter_map(|r| r.some("shard").map(name)).collect();
+        for &(shard, exists) in by_run.get(run.as_ref()).map(Vec::as_slice).unwrap_or_default() {
+            if exists < call.at {
+                let gone = !there.contains(shard);
+                let message = || format!("shard {shard} is gone from run {run}");
+                tally.add(gone.then(|| facts.violation(message(), [exists, call.end()])));
+            }
+        }
+    }
+}
+
+fn run_endings(facts: &Facts<'_>, tally: &mut Tally) {
+    let mut ends: HashMap<Name<'_>, Vec<&Call<'_>>> = HashMap::new();
+    for end in facts.calls.iter().filter(|c| is_run_end(c.f()) && c.ok()) {
+        ends.entry(end.input("run").map(name).unwrap_or_default()).or_default().push(end);
+    }
+    for call in facts.final_reads("read-run") {
+        let run = call.input("run").map(name).unwrap_or_default();
+        let Some(seen) = call.output("status").and_then(facts::status) else { continue };
+        for end in ends.get(&run).into_iter().flatten().filter(|end| end.end() < call.at) {
+            let expected = match end.f() {
+                "complete-run" => "done",
+                "fail-run" => "failed",
+                _ => "cancelled",
+            };
+            tally.add((seen != expected).then(|| {
+                facts.violation(format!("run {run} was {expected}, at the end it is {seen}"), [end.end(), call.end()])
+            }));
+        }
+    }
+}

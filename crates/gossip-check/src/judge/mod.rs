@@ -1,0 +1,187 @@
+//! Runs the catalogue of invariants over a history. Pure: ops in, a verdict out.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::history::{HistoryError, Op};
+use crate::invariants::facts::{Facts, Tally};
+use crate::invariants::{Invariant, coverage};
+
+pub use crate::invariants::coverage::MustHappen;
+
+/// False beats unknown beats true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Validity {
+    True,
+    /// There was nothing to judge by, or the judge gave up.
+    Unknown,
+    False,
+}
+
+impl Validity {
+    /// The worst of several; unknown if there are none.
+    pub fn merge(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().max().unwrap_or(Self::Unknown)
+    }
+
+    /// As Jepsen exits: 0 valid, 1 invalid, 2 unknown.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::True => 0,
+            Self::False => 1,
+            Self::Unknown => 2,
+        }
+    }
+
+    /// As in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::True => "PASS",
+            Self::Unknown => "UNKNOWN",
+            Self::False => "FAIL",
+        }
+    }
+}
+
+/// As in Jepsen's `:valid?`.
+impl fmt::Display for Validity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::True => "true",
+            Self::Unknown => ":unknown",
+            Self::False => "false",
+        })
+    }
+}
+
+/// One thing that must not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub message: String,
+    /// Indices of the ops that show it, ascending; the last is the culprit.
+    pub ops: Vec<u64>,
+    /// Of the culprit, in nanoseconds of the recorder.
+    pub time: i64,
+}
+
+/// What came of one invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    pub id: Invariant,
+    pub name: &'static str,
+    pub validity: Validity,
+    /// How many comparisons were made; none makes it unknown.
+    pub count: u64,
+    pub violations: Vec<Violation>,
+    /// What a reader should know, such as a part that was not judged.
+    pub note: Option<String>,
+}
+
+/// What came of the search for a linearization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linearizability {
+    pub validity: Validity,
+    /// `wgl`, `knossos`.
+    pub checker: String,
+    /// Shards whose history has no linearization.
+    pub anomalies: Vec<Violation>,
+    pub note: Option<String>,
+}
+
+/// How a history is judged. The default judges by all invariants, requires none, and takes the clocks' sanity from the
+/// history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    pub invariants: BTreeSet<Invariant>,
+    /// Invariants that must have had something to check; a history that gives one nothing is unknown.
+    pub required: BTreeSet<Invariant>,
+    /// Whether the rates of monotonic clocks kept within the drift margin, so that what holders believed counts for S1.
+    pub rates_are_sane: Option<bool>,
+    /// What must have happened, or else the run did not test what its name says and is unknown.
+    pub must_happen: Vec<MustHappen>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            invariants: Invariant::CATALOGUE.into(),
+            required: BTreeSet::new(),
+            rates_are_sane: None,
+            must_happen: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Judges by one invariant alone.
+    pub fn only(invariant: Invariant) -> Self {
+        Self { invariants: [invariant].into(), required: [invariant].into(), ..Self::default() }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    pub validity: Validity,
+    /// In the order of the report.
+    pub checks: Vec<Check>,
+    pub linearizability: Option<Linearizability>,
+}
+
+impl Verdict {
+    pub fn check(&self, id: Invariant) -> Option<&Check> {
+        self.checks.iter().find(|c| c.id == id)
+    }
+
+    /// Every violation, with the id of what it violates; those of linearizability last, as `L`.
+    pub fn violations(&self) -> impl Iterator<Item = (&'static str, &Violation)> {
+        let invariants = self.checks.iter().flat_map(|c| c.violations.iter().map(|v| (c.id.id(), v)));
+        invariants.chain(self.linearizability.iter().flat_map(|l| l.anomalies.iter().map(|v| ("L", v))))
+    }
+
+    /// Takes what came of the search for a linearization into the verdict.
+    #[must_use]
+    pub fn with_linearizability(mut self, found: Linearizability) -> Self {
+        self.validity = self.validity.max(found.validity);
+        self.linearizability = Some(found);
+        self
+    }
+}
+
+/// Judges a history, or a part of one: order is that of the slice, not of the ops' indices.
+///
+/// # Errors
+///
+/// Ops that are no history, such as a process with two calls at a time.
+pub fn judge(ops: &[Op], options: &Options) -> Result<Verdict, HistoryError> {
+    let facts = Facts::new(ops, options.rates_are_sane)?;
+    let mut checks: Vec<Check> =
+        options.invariants.iter().map(|&id| finish(id, id.check(&facts), note(id, &facts))).collect();
+    if !options.must_happen.is_empty() {
+        let (tally, missing) = coverage::check(&facts, &options.must_happen);
+        let mut check = finish(Invariant::Faults, tally, None);
+        if !missing.is_empty() {
+            check.validity = Validity::Unknown;
+            check.note = Some(missing.join("; "));
+        }
+        checks.push(check);
+    }
+    let counted = checks
+        .iter()
+        .filter(|c| c.id == Invariant::Faults || c.validity != Validity::Unknown || options.required.contains(&c.id));
+    let validity = Validity::merge(counted.map(|c| c.validity));
+    Ok(Verdict { validity, checks, linearizability: None })
+}
+
+fn finish(id: Invariant, tally: Tally, note: Option<String>) -> Check {
+    let validity = match (tally.violations.is_empty(), tally.count) {
+        (false, _) => Validity::False,
+        (true, 0) => Validity::Unknown,
+        (true, _) => Validity::True,
+    };
+    Check { id, name: id.title(), validity, count: tally.count, violations: tally.violations, note }
+}
+
+fn note(id: Invariant, facts: &Facts<'_>) -> Option<String> {
+    (id == Invariant::S1 && !facts.rates_are_sane)
+        .then(|| "clock rates went beyond the drift margin: what holders believed was not judged".to_owned())
+}
