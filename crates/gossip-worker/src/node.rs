@@ -1,4 +1,4 @@
-//! A whole node: store, core thread, transport and services, from start to clean stop.
+//! A whole node: store, core, transport and services, from start to clean stop.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,7 +16,8 @@ use gossip_proto::v1::run_service_server::RunServiceServer;
 use gossip_proto::v1::shard_service_server::ShardServiceServer;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
@@ -72,7 +73,7 @@ struct Switches {
     closing: watch::Sender<bool>,
 }
 
-/// The runtime of a node: one thread for all connections, beside the core's and the store's.
+/// The runtime of a node: one thread for the core and all connections, beside the store's.
 ///
 /// # Errors
 /// The system refuses.
@@ -114,7 +115,7 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
     outcome
 }
 
-fn start_core(settings: &Settings, local: &Local, known: Known) -> Result<(Handle, oneshot::Receiver<Stopped>), Exit> {
+fn start_core(settings: &Settings, local: &Local, known: Known) -> Result<(Handle, JoinHandle<Stopped>), Exit> {
     let mut clock = Clock::new(settings.clock_control.clone());
     let now = clock.now();
     let mut config = settings.group.clone();
@@ -130,15 +131,11 @@ fn start_core(settings: &Settings, local: &Local, known: Known) -> Result<(Handl
     let system = |e: std::io::Error| Exit::Fatal(format!("the system gives no thread: {e}"));
     let (driver, core) = Driver::new(group, Parts { storage: known.disk, clock, send }).map_err(system)?;
     slot.get_or_init(|| core.clone());
-    let (end, ended) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("core".into());
-    // The other end is gone only when the process is going.
-    thread.spawn(move || drop(end.send(driver.run()))).map_err(system)?;
-    Ok((core, ended))
+    Ok((core, tokio::spawn(driver.run())))
 }
 
 /// Waits for a reason to stop: a signal, the node's removal, or a core that cannot go on.
-async fn wait(core: &Handle, ended: oneshot::Receiver<Stopped>) -> Result<(), Exit> {
+async fn wait(core: &Handle, ended: JoinHandle<Stopped>) -> Result<(), Exit> {
     let system = |e: std::io::Error| Exit::Fatal(format!("the system gives no signals: {e}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
@@ -149,7 +146,7 @@ async fn wait(core: &Handle, ended: oneshot::Receiver<Stopped>) -> Result<(), Ex
         stopped = ended => return Err(Exit::Fatal(match stopped {
             Ok(Stopped::Store(error)) => error.to_string(),
             Ok(Stopped::Group(line)) => line,
-            Ok(Stopped::Asked) | Err(_) => "the core thread ended by itself".into(),
+            Ok(Stopped::Asked) | Err(_) => "the core ended by itself".into(),
         })),
     }
     Ok(())

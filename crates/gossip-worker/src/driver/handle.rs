@@ -1,14 +1,14 @@
-//! How the async world asks the core thread.
+//! How the async world asks the core.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use gossip_core::consensus::{Change, Consistency, Member, Members, NodeId, Refusal, Status, Token};
 use gossip_core::coordination::answer::View;
 use gossip_core::coordination::{Answer, Command, Rejection, TenantQuery};
 use raft::eraftpb::Message;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 
 use super::pump::Event;
@@ -22,7 +22,7 @@ pub enum Failure {
     Refused(Refusal, Option<Member>),
 }
 
-/// A node's status with what only the core thread knows beside it.
+/// A node's status with what only the core knows beside it.
 #[derive(Clone, Debug)]
 pub struct StatusPage {
     /// Of the group.
@@ -46,10 +46,10 @@ pub struct ReadAnswer {
     pub lease_clock_ms: u64,
 }
 
-/// A cheap, cloneable way to the core thread.
+/// A cheap, cloneable way to the core.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    events: Sender<Event>,
+    events: UnboundedSender<Event>,
     tokens: Arc<AtomicU64>,
     applied: watch::Receiver<u64>,
     ready: watch::Receiver<bool>,
@@ -71,7 +71,11 @@ impl Drop for Abandon<'_> {
 }
 
 impl Handle {
-    pub(super) fn new(events: Sender<Event>, applied: watch::Receiver<u64>, ready: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(
+        events: UnboundedSender<Event>,
+        applied: watch::Receiver<u64>,
+        ready: watch::Receiver<bool>,
+    ) -> Self {
         Handle { events, tokens: Arc::new(AtomicU64::new(1)), applied, ready }
     }
 
@@ -137,7 +141,7 @@ impl Handle {
         self.send(Event::SnapshotSent(node, arrived));
     }
 
-    /// Ends the core thread.
+    /// Ends the core.
     pub fn stop(&self) {
         self.send(Event::Stop);
     }

@@ -1,4 +1,4 @@
-//! The tokio driver's heart: one thread that owns the group, pumps it, and holds back what is not durable yet.
+//! The tokio driver's heart: one task that owns the group, pumps it, and holds back what is not durable yet.
 
 mod handle;
 mod pump;

@@ -1,13 +1,14 @@
-//! The core thread's loop.
+//! The core's loop: a task beside the connections, on the same thread, so that no request pays for a switch.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use gossip_core::consensus::{Change, Consistency, Member, NodeId, Output, Persist, Refusal, Role, Ticket, Token};
 use gossip_core::coordination::{Answer, Command, TenantQuery};
 use raft::eraftpb::Message;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use super::handle::{Failure, Handle, ReadAnswer, Reply, StatusPage};
 use super::{ServiceGroup, ServiceInput, ServiceOutput};
@@ -32,7 +33,7 @@ pub(super) enum Event {
     Stop,
 }
 
-/// Why the core thread ended.
+/// Why the core ended.
 #[derive(Debug)]
 pub enum Stopped {
     /// It was asked to.
@@ -61,12 +62,12 @@ enum Waiting {
     Change(Reply<NodeId>),
 }
 
-/// The core thread.
+/// The core.
 #[derive(Debug)]
 pub struct Driver<F> {
     group: ServiceGroup,
     clock: Clock,
-    events: Receiver<Event>,
+    events: UnboundedReceiver<Event>,
     writer: Writer,
     send: F,
     waiting: BTreeMap<Token, Waiting>,
@@ -85,8 +86,8 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
     /// # Errors
     /// The system gives no thread for the store.
     pub fn new<S: Storage + 'static>(group: ServiceGroup, parts: Parts<S, F>) -> std::io::Result<(Self, Handle)> {
-        let (sender, events) = channel();
-        let reports: Sender<Event> = sender.clone();
+        let (sender, events) = unbounded_channel();
+        let reports = sender.clone();
         let writer = Writer::start(parts.storage, move |report| {
             // The core may have ended first: then nobody waits for this.
             let _ = reports.send(Event::Stored(report));
@@ -112,7 +113,7 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
     }
 
     /// Runs until it is stopped or cannot go on.
-    pub fn run(mut self) -> Stopped {
+    pub async fn run(mut self) -> Stopped {
         let mut inputs = Vec::new();
         // Outputs of the start itself.
         if let Some(stopped) = self.take_outputs() {
@@ -120,14 +121,14 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
         }
         loop {
             let patience = self.clock.until(self.group.deadline());
-            match self.events.recv_timeout(patience) {
-                Ok(event) => {
+            match timeout(patience, self.events.recv()).await {
+                Ok(Some(event)) => {
                     if let Some(stopped) = self.accept(event, &mut inputs) {
                         return stopped;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Stopped::Asked,
+                Ok(None) => return Stopped::Asked,
+                Err(_) => {}
             }
             while inputs.len() < BATCH {
                 let Ok(event) = self.events.try_recv() else { break };

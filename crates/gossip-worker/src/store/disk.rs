@@ -7,17 +7,18 @@
 //!   database's file ourselves (issue 1452).
 
 use std::fs::{self, File, OpenOptions};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use fs4::fs_std::FileExt;
 use gossip_core::consensus::{Persist, Recovered, SnapshotRecord};
 use gossip_core::mutants::{Mutant, Planted};
+use raft::eraftpb::Entry;
 use sled::{Batch, Db};
 
+use super::chunks::Chunks;
 use super::record::{
-    ENTRIES, EntryRecord, FORMAT, HARD_STATE, HardStateRecord, IDENTITY, Identity, PART, PARTS, SNAPSHOT, SnapshotHead,
-    VERSION, entry_key, open, open_bytes, open_entry, part_key, seal, seal_bytes,
+    FORMAT, HARD_STATE, HardStateRecord, IDENTITY, Identity, PART, PARTS, SNAPSHOT, SnapshotHead, VERSION, open,
+    open_bytes, part_key, seal, seal_bytes,
 };
 use super::{Opened, Storage};
 
@@ -67,8 +68,7 @@ pub struct Disk {
     db: Db,
     /// sled's own file, opened once more to sync it.
     file: File,
-    /// Entries on disk: first..last + 1.
-    entries: Range<u64>,
+    chunks: Chunks,
     snapshot: Option<(u64, u32)>,
     // Unlocked when it is closed, after everything above.
     _lock: File,
@@ -99,8 +99,8 @@ impl Disk {
             .map_err(io(format!("cannot open {}", file.display())))?;
         let trusting = planted.is(Mutant::ChecksumUnchecked);
         let identity = db.get(IDENTITY)?.map(|v| open::<Identity>(IDENTITY, &v, trusting)).transpose()?;
-        let (recovered, entries, snapshot) = recover(&db, trusting)?;
-        let disk = Disk { folder: folder.into(), db, file, entries, snapshot, _lock: lock };
+        let (recovered, chunks, snapshot) = recover(&db, trusting)?;
+        let disk = Disk { folder: folder.into(), db, file, chunks, snapshot, _lock: lock };
         Ok(Opened { disk, identity, recovered })
     }
 
@@ -134,31 +134,20 @@ impl Disk {
         self.snapshot = Some((record.index, parts));
     }
 
-    fn put(&mut self, batch: &mut Batch, write: &Persist) {
+    fn put(&mut self, batch: &mut Batch, write: &Persist, appended: &mut Vec<Entry>) {
         if let Some(state) = &write.hard_state {
             batch.insert(HARD_STATE, seal(HARD_STATE, &HardStateRecord::from(state)));
         }
         if let Some(record) = &write.snapshot {
             self.put_snapshot(batch, record);
             if !write.keeps_log {
-                self.entries.clone().for_each(|index| batch.remove(entry_key(index)));
-                self.entries = record.index + 1..record.index + 1;
+                self.chunks.clear(batch);
+                appended.clear();
             }
         }
-        if let (Some(first), Some(last)) = (write.entries.first(), write.entries.last()) {
-            for entry in &write.entries {
-                let key = entry_key(entry.index);
-                let value = seal(&key, &EntryRecord::of(entry));
-                batch.insert(key, value);
-            }
-            (last.index + 1..self.entries.end).for_each(|index| batch.remove(entry_key(index)));
-            let start = if self.entries.is_empty() { first.index } else { self.entries.start.min(first.index) };
-            self.entries = start..last.index + 1;
-        }
-        if let Some(compact_to) = write.compact_to {
-            let end = (compact_to + 1).min(self.entries.end);
-            (self.entries.start..end).for_each(|index| batch.remove(entry_key(index)));
-            self.entries.start = self.entries.start.max(end);
+        if let Some(first) = write.entries.first() {
+            appended.retain(|entry| entry.index < first.index);
+            appended.extend_from_slice(&write.entries);
         }
     }
 
@@ -177,8 +166,13 @@ impl Storage for Disk {
     fn write(&mut self, writes: &[Persist], sync: bool) -> Result<(), StoreError> {
         self.check_room()?;
         let mut batch = Batch::default();
+        let mut appended = Vec::new();
         for write in writes {
-            self.put(&mut batch, write);
+            self.put(&mut batch, write, &mut appended);
+        }
+        self.chunks.append(&mut batch, &self.db, &appended)?;
+        if let Some(index) = writes.iter().filter_map(|write| write.compact_to).max() {
+            self.chunks.compact(&mut batch, index);
         }
         self.db.apply_batch(batch)?;
         if sync { self.sync() } else { Ok(()) }
@@ -225,7 +219,7 @@ fn check_format(db: &Db, folder: &Path) -> Result<(), StoreError> {
     }
 }
 
-type Found = (Recovered, Range<u64>, Option<(u64, u32)>);
+type Found = (Recovered, Chunks, Option<(u64, u32)>);
 
 fn recover(db: &Db, trusting: bool) -> Result<Found, StoreError> {
     let mut recovered = Recovered::default();
@@ -238,25 +232,13 @@ fn recover(db: &Db, trusting: bool) -> Result<Found, StoreError> {
         recovered.snapshot = Some(read_snapshot(db, &head, trusting)?);
         snapshot = Some((head.index, head.parts));
     }
-    for item in db.scan_prefix(ENTRIES) {
-        let (key, value) = item?;
-        let entry = open_entry(&key, &value, trusting)?;
-        if let Some(last) = recovered.entries.last()
-            && entry.index != last.index + 1
-        {
-            return Err(StoreError::Damaged(format!("entry {} is missing", last.index + 1)));
-        }
-        recovered.entries.push(entry);
-    }
+    let (chunks, entries) = Chunks::read(db, trusting)?;
     let start = recovered.snapshot.as_ref().map_or(1, |s| s.index + 1);
-    let entries = match (recovered.entries.first(), recovered.entries.last()) {
-        (Some(first), Some(last)) => first.index..last.index + 1,
-        _ => start..start,
-    };
-    if entries.start > start {
+    if entries.first().is_some_and(|first| first.index > start) {
         return Err(StoreError::Damaged(format!("entry {start} is missing")));
     }
-    Ok((recovered, entries, snapshot))
+    recovered.entries = entries;
+    Ok((recovered, chunks, snapshot))
 }
 
 fn read_snapshot(db: &Db, head: &SnapshotHead, trusting: bool) -> Result<SnapshotRecord, StoreError> {

@@ -1,6 +1,7 @@
 //! Keys and values of the database.
 //!
-//! A value is a CRC-32 over key and payload, little endian, then the payload in `postcard`.
+//! A value is a CRC-32 over key and payload, little endian, then the payload in `postcard`. Entries that were written together are one
+//! value, a chunk, under the index of the first: sled's cost is by value.
 
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState};
 use serde::de::DeserializeOwned;
@@ -21,8 +22,8 @@ pub(super) const VERSION: u32 = 1;
 /// Bytes of one part of a snapshot: sled keeps larger values outside of its log.
 pub(super) const PART: usize = 256 * 1024;
 
-pub(super) fn entry_key(index: u64) -> Vec<u8> {
-    [ENTRIES, &index.to_be_bytes()].concat()
+pub(super) fn chunk_key(first: u64) -> Vec<u8> {
+    [ENTRIES, &first.to_be_bytes()].concat()
 }
 
 pub(super) fn part_key(snapshot: u64, part: u32) -> Vec<u8> {
@@ -163,14 +164,22 @@ pub(super) fn open<T: DeserializeOwned>(key: &[u8], value: &[u8], trusting: bool
         .map_err(|e| StoreError::Damaged(format!("record {} cannot be read: {e}", key.escape_ascii())))
 }
 
-/// An entry; its data is copied once.
-pub(super) fn open_entry(key: &[u8], value: &[u8], trusting: bool) -> Result<Entry, StoreError> {
+/// A chunk of entries that follow each other.
+pub(super) fn seal_chunk(key: &[u8], entries: &[Entry]) -> Vec<u8> {
+    seal(key, &entries.iter().map(EntryRecord::of).collect::<Vec<_>>())
+}
+
+/// The entries of a chunk.
+pub(super) fn open_chunk(key: &[u8], value: &[u8], trusting: bool) -> Result<Vec<Entry>, StoreError> {
     let damaged = |why: String| StoreError::Damaged(format!("record {} {why}", key.escape_ascii()));
-    let index = key.get(ENTRIES.len()..).and_then(|tail| tail.try_into().ok()).map(u64::from_be_bytes);
-    let index = index.ok_or_else(|| damaged("has no index".into()))?;
-    let record: EntryRecord<'_> =
+    let first = key.get(ENTRIES.len()..).and_then(|tail| tail.try_into().ok()).map(u64::from_be_bytes);
+    let first = first.ok_or_else(|| damaged("has no index".into()))?;
+    let records: Vec<EntryRecord<'_>> =
         postcard::from_bytes(open_bytes(key, value, trusting)?).map_err(|e| damaged(format!("cannot be read: {e}")))?;
-    record.into_entry(index)
+    if records.is_empty() {
+        return Err(damaged("holds no entry".into()));
+    }
+    (first..).zip(records).map(|(index, record)| record.into_entry(index)).collect()
 }
 
 #[cfg(test)]
@@ -178,17 +187,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_survives_the_disk() {
+    fn entries_survive_the_disk() {
         let mut entry = Entry { index: 7, term: 3, ..Entry::default() };
         entry.set_entry_type(EntryType::EntryConfChange);
         entry.data = b"data".to_vec().into();
-        let key = entry_key(7);
-        assert_eq!(open_entry(&key, &seal(&key, &EntryRecord::of(&entry)), false).unwrap(), entry);
+        let next = Entry { index: 8, term: 4, ..Entry::default() };
+        let key = chunk_key(7);
+        let entries = vec![entry, next];
+        assert_eq!(open_chunk(&key, &seal_chunk(&key, &entries), false).unwrap(), entries);
     }
 
     #[test]
     fn a_flipped_bit_anywhere_is_noticed() {
-        let key = entry_key(7);
+        let key = chunk_key(7);
         let value = seal(&key, &HardStateRecord { term: 5, vote: 2, commit: 9 });
         for bit in 0..value.len() * 8 {
             let mut flipped = value.clone();
@@ -199,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_value_under_another_key_is_noticed() {
-        let value = seal(&entry_key(7), &HardStateRecord { term: 5, vote: 2, commit: 9 });
-        assert!(open::<HardStateRecord>(&entry_key(8), &value, false).is_err());
+        let value = seal(&chunk_key(7), &HardStateRecord { term: 5, vote: 2, commit: 9 });
+        assert!(open::<HardStateRecord>(&chunk_key(8), &value, false).is_err());
     }
 }

@@ -15,7 +15,7 @@ use crate::driver::Handle;
 /// Messages that wait for one peer. Beyond it they are dropped, and the group is told.
 const QUEUE: usize = 1024;
 
-/// Everyone's links. Called from the core thread; never blocks.
+/// Everyone's links. Called by the core; never blocks.
 #[derive(Debug)]
 pub struct Outbound {
     local: Local,
