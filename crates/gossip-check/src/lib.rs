@@ -3,3 +3,6 @@
 pub mod history;
 pub mod invariants;
 pub mod judge;
+pub mod model;
+pub mod report;
+pub mod wgl;

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 
-use crate::history::{HistoryError, Op};
+use crate::history::{self, HistoryError, Op};
 use crate::invariants::facts::{Facts, Tally};
 use crate::invariants::{Invariant, coverage};
 
@@ -72,6 +75,8 @@ pub struct Check {
     pub validity: Validity,
     /// How many comparisons were made; none makes it unknown.
     pub count: u64,
+    /// The run's verdict is unknown while this is.
+    pub required: bool,
     pub violations: Vec<Violation>,
     /// What a reader should know, such as a part that was not judged.
     pub note: Option<String>,
@@ -124,6 +129,8 @@ pub struct Verdict {
     pub validity: Validity,
     /// In the order of the report.
     pub checks: Vec<Check>,
+    /// Whether what holders believed was judged.
+    pub rates_are_sane: bool,
     pub linearizability: Option<Linearizability>,
 }
 
@@ -154,31 +161,53 @@ impl Verdict {
 /// Ops that are no history, such as a process with two calls at a time.
 pub fn judge(ops: &[Op], options: &Options) -> Result<Verdict, HistoryError> {
     let facts = Facts::new(ops, options.rates_are_sane)?;
-    let mut checks: Vec<Check> =
-        options.invariants.iter().map(|&id| finish(id, id.check(&facts), note(id, &facts))).collect();
+    let mut checks: Vec<Check> = Vec::new();
+    for &id in &options.invariants {
+        checks.push(finish(id, id.check(&facts), options.required.contains(&id), note(id, &facts)));
+    }
     if !options.must_happen.is_empty() {
         let (tally, missing) = coverage::check(&facts, &options.must_happen);
-        let mut check = finish(Invariant::Faults, tally, None);
+        let mut check = finish(Invariant::Faults, tally, true, None);
         if !missing.is_empty() {
             check.validity = Validity::Unknown;
             check.note = Some(missing.join("; "));
         }
         checks.push(check);
     }
-    let counted = checks
-        .iter()
-        .filter(|c| c.id == Invariant::Faults || c.validity != Validity::Unknown || options.required.contains(&c.id));
+    let counted = checks.iter().filter(|c| c.validity != Validity::Unknown || c.required);
     let validity = Validity::merge(counted.map(|c| c.validity));
-    Ok(Verdict { validity, checks, linearizability: None })
+    Ok(Verdict { validity, checks, rates_are_sane: facts.rates_are_sane, linearizability: None })
 }
 
-fn finish(id: Invariant, tally: Tally, note: Option<String>) -> Check {
+/// Why a file could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    #[error("cannot open {}: {source}", path.display())]
+    Open { path: PathBuf, source: std::io::Error },
+    #[error("{}: {source}", path.display())]
+    History { path: PathBuf, source: HistoryError },
+}
+
+/// Reads a history of any tier and judges it.
+///
+/// # Errors
+///
+/// A file that is not there or is no history.
+pub fn check_file(path: &Path, options: &Options) -> Result<(Vec<Op>, Verdict), CheckError> {
+    let no_history = |source| CheckError::History { path: path.to_owned(), source };
+    let file = File::open(path).map_err(|source| CheckError::Open { path: path.to_owned(), source })?;
+    let ops: Vec<Op> = history::read(BufReader::new(file)).collect::<Result<_, _>>().map_err(no_history)?;
+    let verdict = judge(&ops, options).map_err(no_history)?;
+    Ok((ops, verdict))
+}
+
+fn finish(id: Invariant, tally: Tally, required: bool, note: Option<String>) -> Check {
     let validity = match (tally.violations.is_empty(), tally.count) {
         (false, _) => Validity::False,
         (true, 0) => Validity::Unknown,
         (true, _) => Validity::True,
     };
-    Check { id, name: id.title(), validity, count: tally.count, violations: tally.violations, note }
+    Check { id, name: id.title(), validity, count: tally.count, required, violations: tally.violations, note }
 }
 
 fn note(id: Invariant, facts: &Facts<'_>) -> Option<String> {
