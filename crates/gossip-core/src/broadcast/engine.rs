@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::api::{Ask, Config, History, Input, Message, NodeIndex, Output, View};
-use super::failover::Doubt;
+use super::failover::{Doubt, Said};
 use super::peer::{AckDelay, Peer};
 use super::store::Store;
 use super::versions::{Origin, Versions};
@@ -16,6 +16,9 @@ use crate::time::Time;
 
 /// A node that is behind its parent's message waits this long at least before it pulls: messages overtake each other.
 const MIN_PULL_DELAY: Duration = Duration::from_millis(50);
+
+/// A parent that leaves so many pulls in a row unanswered does not hear them.
+const MAX_PULLS: u32 = 3;
 
 /// One node's part in the dissemination. See the module for the protocol.
 ///
@@ -142,6 +145,7 @@ impl<P: Clone + Debug> Broadcast<P> {
         }
         let Message { life, view, hears_hub, parent, ask, versions, runs } = message;
         let now = self.now;
+        let silent = self.peer(from).probe.is_some();
         let delay = self.peer_mut(from).hear(now, life, &versions, ask == Ask::Pull);
         if let (Some(delay), true) = (delay, self.parent == Some(from)) {
             self.ack_delay.sample(delay);
@@ -155,16 +159,20 @@ impl<P: Clone + Debug> Broadcast<P> {
             }
         }
         self.notice_gap(from, &versions);
-        if brought {
+        let linked = self.linked(from);
+        if brought && linked {
             self.owe_ack(from);
         }
-        if brought || (self.linked(from) && self.lacks(from)) {
+        if linked && silent && self.lacks(from) {
+            self.send(from, Ask::None);
+        } else if brought || (linked && self.lacks(from)) {
             self.schedule_flush();
         }
-        self.heard_from(from, view, hears_hub, brought);
+        self.heard_from(from, view, Said { hears_hub, brought, probes: ask == Ask::Reply });
         match ask {
             Ask::None if parent && self.view.beats(view) => self.send(from, Ask::None),
             Ask::None => {}
+            Ask::Reply | Ask::Hub if !self.linked(from) => self.send_header(from, Ask::None),
             Ask::Reply | Ask::Pull | Ask::Hub => self.send(from, Ask::None),
         }
     }
@@ -178,6 +186,9 @@ impl<P: Clone + Debug> Broadcast<P> {
         let (at, behind) = (self.now + delay, !self.store.versions().covers(versions));
         let peer = self.peer_mut(from);
         peer.pull_at = behind.then(|| peer.pull_at.map_or(at, |known| known.min(at)));
+        if !behind {
+            peer.pulls = 0;
+        }
     }
 
     fn owe_ack(&mut self, to: NodeIndex) {
@@ -193,6 +204,10 @@ impl<P: Clone + Debug> Broadcast<P> {
         if self.flush_at.is_none() && self.others().any(|p| self.linked(p) && self.lacks(p)) {
             self.flush_at = Some(self.now + window);
         }
+    }
+
+    fn has_all_of(&self, p: NodeIndex) -> bool {
+        self.peer(p).known.as_ref().is_none_or(|(_, known)| self.store.versions().covers(known))
     }
 
     /// Whether something was never sent to a node that is there to take it.
@@ -229,14 +244,23 @@ impl<P: Clone + Debug> Broadcast<P> {
     fn tick_peer(&mut self, p: NodeIndex) {
         let (now, patience) = (self.now, self.patience(p));
         if self.peer(p).unacked.as_ref().is_some_and(|(since, _)| *since + patience <= now) {
-            self.peer_mut(p).give_up(now);
             if self.parent == Some(p) {
                 self.lose_parent(true);
+            } else {
+                self.peer_mut(p).give_up(now);
             }
         }
         if self.peer(p).pull_at.is_some_and(|at| at <= now) {
-            self.send(p, Ask::Pull);
-            self.peer_mut(p).pull_at = Some(now + patience);
+            // What was missing may have come by another way meanwhile.
+            let missing = !self.has_all_of(p);
+            let peer = self.peer_mut(p);
+            peer.pull_at = missing.then(|| now + patience);
+            peer.pulls = if missing { peer.pulls + 1 } else { 0 };
+            if peer.pulls > MAX_PULLS && self.parent == Some(p) {
+                self.lose_parent(true);
+            } else if missing {
+                self.send_header(p, Ask::Pull);
+            }
         }
         if self.probe_at(p).is_some_and(|at| at <= now) {
             let max = self.config.max_probe;
@@ -258,7 +282,8 @@ impl<P: Clone + Debug> Broadcast<P> {
 
     /// Only the hub looks after those who do not answer; a leaf asks others instead.
     fn probe_at(&self, p: NodeIndex) -> Option<Time> {
-        self.peer(p).probe.filter(|_| self.is_hub()).map(|(at, _)| at)
+        let (at, _) = self.peer(p).probe?;
+        self.is_hub().then_some(at)
     }
 
     /// Up to `count` random nodes that are `wanted`.

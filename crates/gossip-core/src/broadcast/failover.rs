@@ -33,6 +33,16 @@ impl Doubt {
     }
 }
 
+/// What a message says beside its payloads.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    pub(super) hears_hub: bool,
+    /// There were payloads in it.
+    pub(super) brought: bool,
+    /// Its sender does not hear this node.
+    pub(super) probes: bool,
+}
+
 impl<P: Clone + Debug> Broadcast<P> {
     pub(super) fn hears_hub(&self) -> bool {
         let lately = self.failover_after() + self.config.hub_window();
@@ -41,19 +51,19 @@ impl<P: Clone + Debug> Broadcast<P> {
     }
 
     /// What a message says about who leads and who is there.
-    pub(super) fn heard_from(&mut self, from: NodeIndex, view: View, hears_hub: bool, brought: bool) {
+    pub(super) fn heard_from(&mut self, from: NodeIndex, view: View, said: Said) {
         if (view.hub as usize) < self.peers.len() && view.beats(self.view) {
             return self.adopt(view, from);
         }
         let asking = matches!(self.doubt, Doubt::Asking(_));
-        let hub_again = from == self.view.hub && self.view.epoch > 0 && self.parent != Some(from);
+        let hub_again = from == self.view.hub && self.view.epoch > 0 && self.parent != Some(from) && !said.probes;
         let usable = !self.is_hub() && view == self.view && !self.peer(from).avoided(self.now);
-        if usable && (hub_again || (asking && hears_hub)) {
+        if usable && (hub_again || (asking && said.hears_hub)) {
             return self.attach(from);
         }
         if self.parent == Some(from) && !asking {
             self.doubt = match self.doubt {
-                _ if brought => Doubt::Listening(self.now + self.failover_after() + self.config.hub_window()),
+                _ if said.brought => Doubt::Listening(self.now + self.failover_after() + self.config.hub_window()),
                 Doubt::Waiting(_) => Doubt::None,
                 other => other,
             };
@@ -73,7 +83,8 @@ impl<P: Clone + Debug> Broadcast<P> {
     fn attach(&mut self, parent: NodeIndex) {
         let old = self.parent.replace(parent);
         self.doubt = Doubt::None;
-        self.peer_mut(parent).probe = None;
+        let peer = self.peer_mut(parent);
+        (peer.probe, peer.pulls) = (None, 0);
         if let Some(old) = old.filter(|old| *old != parent && *old != self.view.hub) {
             // A relay need not feed this node any longer.
             self.send_header(old, Ask::None);

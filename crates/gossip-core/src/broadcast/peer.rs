@@ -18,6 +18,8 @@ pub(super) struct Peer {
     pub(super) ack_at: Option<Time>,
     /// When to ask it for what it has and this node lacks.
     pub(super) pull_at: Option<Time>,
+    /// How often in a row it was asked without getting this node level with it.
+    pub(super) pulls: u32,
     /// It does not answer: when to probe it next, and how long to wait after that.
     pub(super) probe: Option<(Time, Duration)>,
     /// Not to be taken as parent before this: it did not acknowledge.
