@@ -68,6 +68,11 @@ impl Client {
         Client { options: Arc::new(options), ..self.clone() }
     }
 
+    pub(crate) fn with_times(&self, deadline: Duration, attempt: Duration) -> Client {
+        let options = Options { deadline, attempt, ..(*self.options).clone() };
+        Client { options: Arc::new(options), ..self.clone() }
+    }
+
     /// A fresh op id, at this client's clock.
     pub fn op_id(&self) -> OpId {
         OpId::fresh(OpId::random().get(), self.now())
@@ -86,6 +91,10 @@ impl Client {
     /// Now, by this client's clock.
     pub fn now(&self) -> Moment {
         self.options.clock.now()
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     pub(crate) fn tenant(&self) -> String {

@@ -24,7 +24,7 @@ impl Moment {
     }
 
     /// From nanoseconds since the clock's zero.
-    pub fn from_nanos(nanos: u64) -> Self {
+    pub const fn from_nanos(nanos: u64) -> Self {
         Moment(nanos)
     }
 

@@ -23,7 +23,7 @@ pub const TRANSPORT: &str = "TRANSPORT";
 pub struct Error {
     /// The machine-readable reason, for example `LEASE_HELD`.
     pub reason: String,
-    /// Whether it is certain that nothing was and will be changed by any attempt of the call. If not, the operation may have
+    /// Whether it is certain that nothing was and will be changed by any attempt of this call. If not, the operation may have
     /// taken place or may still do so; the same call under the same op id tells.
     pub definite: bool,
     /// How long to wait before another try, where the service said so.
