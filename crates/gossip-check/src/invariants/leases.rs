@@ -29,10 +29,20 @@ pub(crate) struct Lease<'a> {
     pub(crate) ended_at: Option<i64>,
 }
 
-impl Lease<'_> {
+impl<'a> Lease<'a> {
     /// Whether it may have been given up by the time that another lease was answered.
     pub(crate) fn given_up_before(&self, other: &Lease<'_>) -> bool {
         self.ended_from.is_some_and(|from| from < other.end)
+    }
+
+    /// When its holder believed in it: stretches of real time in nanoseconds, each with the call whose answer began it. A
+    /// renewal extends a belief; it does not fill a gap in it.
+    pub(crate) fn beliefs(&self) -> impl Iterator<Item = (i64, i64, &Call<'a>)> {
+        self.answers.iter().chain(&self.renewals).filter_map(|call| {
+            let (from, until) = (call.end_time()?, call.output_int("believed-until")?);
+            let to = self.ended_at.map_or(until, |ended| until.min(ended));
+            (from < to).then_some((from, to, call))
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 pub(crate) mod coverage;
 pub(crate) mod facts;
 mod g1;
-mod leases;
+pub(crate) mod leases;
 mod refusals;
 mod s1;
 mod s2;

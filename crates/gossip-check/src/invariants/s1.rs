@@ -106,18 +106,12 @@ fn interval_overlaps(facts: &Facts<'_>, shard: &str, mut intervals: Vec<Interval
     }
 }
 
-/// When the holder of each lease believed. A renewal extends a belief; it does not fill a gap in it.
 fn beliefs<'a>(leases: &[Lease<'a>]) -> Vec<Interval<'a>> {
     let mut beliefs = Vec::new();
     for lease in leases {
-        for call in lease.answers.iter().chain(&lease.renewals) {
-            let (Some(from), Some(until)) = (call.end_time(), call.output_int("believed-until")) else { continue };
-            let to = lease.ended_at.map_or(until, |ended| until.min(ended));
-            if from < to {
-                let worker = lease.worker.clone();
-                let what = "believed in";
-                beliefs.push(Interval { from, to, fence: Some(lease.fence), worker, what, at: call.at });
-            }
+        for (from, to, call) in lease.beliefs() {
+            let worker = lease.worker.clone();
+            beliefs.push(Interval { from, to, fence: Some(lease.fence), worker, what: "believed in", at: call.at });
         }
     }
     beliefs

@@ -1,6 +1,7 @@
 //! What a run leaves for people: the text report and the machine's results.
 
 mod edn;
+mod html;
 mod text;
 mod trace;
 
@@ -8,6 +9,7 @@ mod trace;
 mod tests;
 
 pub use edn::results_edn;
+pub use html::{NodeLog, html};
 pub use text::text;
 pub use trace::{Trace, failing_trace};
 
