@@ -2,8 +2,9 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "gossip/v1/common.proto",
+    "gossip/v1/errors.proto",
     "gossip/v1/runs.proto",
     "gossip/v1/shards.proto",
     "gossip/v1/cluster.proto",

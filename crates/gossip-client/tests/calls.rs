@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use gossip_client::{Client, Consistency, DEADLINE, Error, Grant, OpId, Options, UNREACHABLE};
+use gossip_client::{Client, Consistency, DEADLINE, Error, Grant, LEASE_LOST, OpId, Options, TRANSPORT, UNREACHABLE};
 use support::{Node, Reply, hint, refuse};
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -166,4 +166,14 @@ async fn a_watch_goes_on_elsewhere_and_tells_nothing_twice() {
     assert_eq!(told, [1, 2, 3]);
     assert_eq!((breaking.methods(), node.methods()), (vec!["watch_run"], vec!["watch_run"]));
     assert_eq!(node.seen()[0].timeout, None, "a stream lasts");
+}
+
+#[test]
+fn the_docs_list_the_reasons_of_the_client() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    let (_, section) = docs.split_once("## The client's own reasons").unwrap();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    let listed: Vec<&str> = rows.iter().map(|row| row.split('`').nth(1).unwrap()).collect();
+    assert_eq!(listed, [UNREACHABLE, DEADLINE, TRANSPORT, LEASE_LOST]);
 }
