@@ -98,7 +98,7 @@ fn draw_latency<'a>(
     for (end, (name, color)) in ENDS.iter().enumerate() {
         let own = points.iter().filter(|p| p.end == end).step_by(step);
         chart
-            .draw_series(own.map(|p| Circle::new((p.at, p.latency), 1, color.mix(0.5).filled())))?
+            .draw_series(own.map(|p| Circle::new((p.at, p.latency), 2, color.mix(0.4).filled())))?
             .label(*name)
             .legend(|(x, y)| Circle::new((x + 8, y), 3, color.filled()));
     }
@@ -109,7 +109,12 @@ fn draw_latency<'a>(
             .label(format!("p{:.0}", share * 100.0))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color));
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.2)).draw()
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.2))
+        .draw()
 }
 
 /// Of each window of time, the latency below which a share of the calls stayed.
@@ -170,7 +175,12 @@ fn draw_rate<'a>(area: &Area<'a>, points: &[Point], span: (f64, f64), faults: &[
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
     }
-    chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.2)).draw()
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK.mix(0.2))
+        .draw()
 }
 
 fn shade<'a, Y>(

@@ -81,17 +81,17 @@ fn timeline(stage: &Stage<'_, '_>, shard: &str, leases: &[Lease<'_>], scale: &Sc
     let lanes = if bars.iter().any(|b| b.lane == 2) { 3 } else { 2 };
     #[expect(clippy::cast_precision_loss, reason = "two or three")]
     let height = LANE * (lanes as f64 + 1.0) + 6.0;
-    let mut svg = format!("<svg class=timeline viewBox=\"0 0 {WIDTH} {height}\" role=img>");
+    let mut svg = format!("<svg class=\"timeline\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">");
     for fault in stage.faults {
         let (x, width) = scale.stretch(fault.from, fault.to);
         let title = escape(&fault.what);
         let _ = write!(
             svg,
-            "<rect class=fault x={x:.1} y=0 width={width:.1} height={height:.0}><title>{title}</title></rect>"
+            "<rect class=\"fault\" x=\"{x:.1}\" y=\"0\" width=\"{width:.1}\" height=\"{height:.0}\"><title>{title}</title></rect>"
         );
     }
     for (lane, name) in ["granted", "believed", "sections"].iter().enumerate().take(lanes) {
-        let _ = write!(svg, "<text class=lane x=0 y={:.0}>{name}</text>", lane_top(lane) + 12.0);
+        let _ = write!(svg, "<text class=\"lane\" x=\"0\" y=\"{:.0}\">{name}</text>", lane_top(lane) + 12.0);
     }
     for bar in &bars {
         draw(&mut svg, bar, scale);
@@ -161,18 +161,18 @@ fn draw(svg: &mut String, bar: &Bar, scale: &Scale) {
     let title = escape(title);
     let _ = write!(
         svg,
-        "<rect class={class} x={x:.1} y={y:.0} width={width:.1} height={:.0}><title>{title}</title></rect>",
+        "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.0}\" width=\"{width:.1}\" height=\"{:.0}\"><title>{title}</title></rect>",
         LANE - 3.0
     );
     if width > 16.0 && !label.is_empty() {
-        let _ = write!(svg, "<text class=fence x={:.1} y={:.0}>{label}</text>", x + 3.0, y + 11.0);
+        let _ = write!(svg, "<text class=\"fence\" x=\"{:.1}\" y=\"{:.0}\">{label}</text>", x + 3.0, y + 11.0);
     }
 }
 
 fn axis(svg: &mut String, scale: &Scale, y: f64) {
     for step in 0..=10 {
         let seconds = scale.from + (scale.to - scale.from) * f64::from(step) / 10.0;
-        let _ = write!(svg, "<text class=axis x={:.1} y={y:.0}>{seconds:.1}s</text>", scale.x(seconds));
+        let _ = write!(svg, "<text class=\"axis\" x=\"{:.1}\" y=\"{y:.0}\">{seconds:.1}s</text>", scale.x(seconds));
     }
 }
 
@@ -190,8 +190,8 @@ fn marks(svg: &mut String, stage: &Stage<'_, '_>, shard: &str, scale: &Scale, he
             let title = escape(&violation.message);
             let _ = write!(
                 svg,
-                "<a href=\"#violation-{n}\"><line class=violation x1={x:.1} x2={x:.1} y1=0 y2={height:.0}><title>{id}: \
-                 {title}</title></line><text class=violation x={:.1} y=11>{id}</text></a>",
+                "<a href=\"#violation-{n}\"><line class=\"violation\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"0\" y2=\"{height:.0}\"><title>{id}: \
+                 {title}</title></line><text class=\"violation\" x=\"{:.1}\" y=\"11\">{id}</text></a>",
                 x + 3.0
             );
         }
