@@ -258,7 +258,7 @@ fn effect_from(calls: &[Call<'_>]) -> Vec<usize> {
     calls.iter().map(|c| c.op_id().and_then(|id| first.get(&id).copied()).unwrap_or(c.at)).collect()
 }
 
-fn made<'a>(calls: &[Call<'a>]) -> Vec<Made<'a>> {
+pub(crate) fn made<'a>(calls: &[Call<'a>]) -> Vec<Made<'a>> {
     let mut made = Vec::new();
     for (i, call) in calls.iter().enumerate().filter(|(_, c)| !c.failed()) {
         let shards: &[Value] = match call.f() {
@@ -282,7 +282,7 @@ fn made<'a>(calls: &[Call<'a>]) -> Vec<Made<'a>> {
 }
 
 /// Which run each shard belongs to; a child belongs to its parent's.
-fn runs<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> HashMap<Name<'a>, Name<'a>> {
+pub(crate) fn runs<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> HashMap<Name<'a>, Name<'a>> {
     let mut runs: HashMap<Name<'a>, Name<'a>> = HashMap::new();
     for m in made {
         if let Some(run) = &m.run {

@@ -12,6 +12,7 @@ mod events;
 mod explain;
 mod memo;
 mod search;
+mod shards;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,8 @@ use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use search::{Budget, End, Search};
+
+pub use shards::{Anomaly, ShardsChecked, check_shards};
 
 /// A sequential specification.
 pub trait Model {

@@ -1,0 +1,384 @@
+//! A history as one history for each shard, since an object's histories can be judged one by one.
+//!
+//! All tries under one op id with one payload are one operation, from the first that may have taken effect to the first
+//! answer. Splits make children: their answer stands in the history of each. The end of a run stands in the history of each
+//! of its shards, and so does a fresh read of the run. A claim that was never answered may have been granted any shard of
+//! its run. Definite failures and stale reads say nothing here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::shard::{
+    Key, Known, LostFences, Record, SOME_WORKER, Shard, ShardInput, ShardOutput, ShardState, Status, WorkerNo, Write,
+};
+use crate::history::{Call, HistoryError, Name, Op, Value, calls, name};
+use crate::invariants::facts::{self, Made, Range, cursor_key, is_grant, is_lease_write};
+use crate::wgl::Entry;
+
+/// The history of one shard.
+#[derive(Debug, Clone)]
+pub struct ShardHistory<'a> {
+    pub shard: Name<'a>,
+    pub model: Shard<'a>,
+    pub entries: Vec<Entry<ShardInput<'a>, ShardOutput<'a>>>,
+    /// For each entry the call that it comes from; of several tries the one that was answered first.
+    pub calls: Vec<Call<'a>>,
+}
+
+/// One operation: a call, or several tries of it.
+#[derive(Debug, Clone, Copy)]
+struct Operation<'a> {
+    call: Call<'a>,
+    invoked: usize,
+    answered: Option<usize>,
+}
+
+/// The histories of all shards that were touched, in order of their names.
+///
+/// # Errors
+///
+/// Ops that are no history, such as a process with two calls at a time.
+pub fn shards(ops: &[Op]) -> Result<Vec<ShardHistory<'_>>, HistoryError> {
+    let calls = calls(ops)?;
+    let made = facts::made(&calls);
+    let runs = facts::runs(&made, &calls);
+    let mut parts = Parts { operations: operations(&calls), by_shard: BTreeMap::new(), workers: HashMap::new() };
+    let mut of_run: HashMap<&str, BTreeSet<&Name<'_>>> = HashMap::new();
+    for (shard, run) in &runs {
+        of_run.entry(run).or_default().insert(shard);
+    }
+    parts.makers(&calls, &made);
+    parts.distribute(&of_run);
+    Ok(parts.finish())
+}
+
+/// Joins the tries of one operation.
+fn operations<'a>(calls: &[Call<'a>]) -> Vec<Operation<'a>> {
+    let mut operations: Vec<Operation<'a>> = Vec::with_capacity(calls.len());
+    let mut by_id: HashMap<Name<'a>, Vec<usize>> = HashMap::new();
+    for call in calls.iter().filter(|c| !c.failed()) {
+        let answered = call.ok().then(|| call.end());
+        if let Some(id) = call.op_id() {
+            let tries = by_id.entry(id).or_default();
+            let same = tries.iter().find(|&&i| {
+                let first = operations[i].call.invoke;
+                first.f == call.invoke.f && first.value == call.invoke.value
+            });
+            if let Some(&same) = same {
+                let known = &mut operations[same];
+                if answered.is_some_and(|at| known.answered.is_none_or(|known| at < known)) {
+                    (known.call, known.answered) = (*call, answered);
+                }
+                continue;
+            }
+            tries.push(operations.len());
+        }
+        operations.push(Operation { call: *call, invoked: call.at, answered });
+    }
+    operations
+}
+
+#[derive(Debug)]
+struct Part<'a> {
+    entries: Vec<Entry<ShardInput<'a>, ShardOutput<'a>>>,
+    calls: Vec<Call<'a>>,
+    is_made: bool,
+    fences: Fences,
+    /// Renewals that were never answered, by fence.
+    unsure: BTreeSet<i64>,
+    /// Who wrote under which fence.
+    writers: BTreeSet<(i64, WorkerNo)>,
+}
+
+/// What a shard's history tells of its fences.
+#[derive(Debug)]
+struct Fences {
+    highest: i64,
+    told: BTreeSet<i64>,
+    /// A grant was answered without its fence.
+    untold: bool,
+}
+
+#[derive(Debug)]
+struct Parts<'a> {
+    operations: Vec<Operation<'a>>,
+    by_shard: BTreeMap<Name<'a>, Part<'a>>,
+    workers: HashMap<Name<'a>, WorkerNo>,
+}
+
+impl<'a> Parts<'a> {
+    fn part(&mut self, shard: &Name<'a>) -> &mut Part<'a> {
+        if !self.by_shard.contains_key(shard) {
+            self.by_shard.insert(shard.clone(), Part::new());
+        }
+        self.by_shard.get_mut(shard).expect("it was put there if it was not")
+    }
+
+    fn worker(&mut self, call: &Call<'a>) -> WorkerNo {
+        let worker = call.output("worker").map(name).unwrap_or_default();
+        let next = self.workers.len() as WorkerNo;
+        *self.workers.entry(worker).or_insert(next)
+    }
+
+    /// The making of each shard. A registration that was tried twice made it once.
+    fn makers(&mut self, calls: &[Call<'a>], made: &[Made<'a>]) {
+        let mut makers: BTreeMap<(&Name<'a>, Option<Name<'a>>), Vec<&Made<'a>>> = BTreeMap::new();
+        for maker in made {
+            let parent = calls[maker.call].input("shard").map(name);
+            makers.entry((&maker.shard, parent)).or_default().push(maker);
+        }
+        for ((shard, _), tries) in makers {
+            let tried = || tries.iter().map(|m| &calls[m.call]);
+            let (Some(first), Some(invoked)) = (tries.first(), tried().map(|c| c.at).min()) else { continue };
+            let answered = tried().filter(|c| c.ok()).map(|c| c.end()).min();
+            let call = tried().find(|c| Some(c.end()) == answered).unwrap_or(&calls[first.call]);
+            let input = ShardInput::Create {
+                start: first.range.start,
+                end: first.range.end,
+                cursor: inherited(call, first.range),
+            };
+            let operation = Operation { call: *call, invoked, answered };
+            let part = self.part(shard);
+            part.is_made = true;
+            part.push(&operation, input, Some(ShardOutput::Done));
+        }
+    }
+
+    fn distribute(&mut self, of_run: &HashMap<&str, BTreeSet<&Name<'a>>>) {
+        let operations = std::mem::take(&mut self.operations);
+        let (lost_claims, others): (Vec<_>, Vec<_>) =
+            operations.into_iter().partition(|o| o.call.f() == "claim" && o.answered.is_none());
+        for operation in &others {
+            let shards = || operation.call.input("run").and_then(|run| of_run.get(name(run).as_ref()));
+            match operation.call.f() {
+                "read-run" => self.read_run(operation),
+                "fail-run" | "cancel-run" => self.each(shards(), operation, ShardInput::EndRun),
+                // It changes no shard, so that only its answer tells something.
+                "complete-run" if operation.answered.is_some() => {
+                    self.each(shards(), operation, ShardInput::CompleteRun);
+                }
+                _ => self.one(operation),
+            }
+        }
+        for operation in &lost_claims {
+            let input = ShardInput::Grant { worker: self.worker(&operation.call) };
+            let run = operation.call.input("run").map(name).unwrap_or_default();
+            let touched = of_run.get(run.as_ref()).into_iter().flatten().filter(|s| self.by_shard.contains_key(**s));
+            let touched: Vec<Name<'a>> = touched.map(|s| (*s).clone()).collect();
+            for shard in touched {
+                self.part(&shard).push(operation, input, None);
+            }
+        }
+    }
+
+    fn each(&mut self, shards: Option<&BTreeSet<&Name<'a>>>, operation: &Operation<'a>, input: ShardInput<'a>) {
+        for shard in shards.into_iter().flatten() {
+            self.part(shard).push(operation, input, Some(ShardOutput::Done));
+        }
+    }
+
+    fn read_run(&mut self, operation: &Operation<'a>) {
+        if operation.answered.is_none() || is_stale(&operation.call) {
+            return;
+        }
+        for value in operation.call.output("shards").and_then(Value::items).unwrap_or_default() {
+            if let Some(shard) = value.some("shard") {
+                let seen = record(|key| value.get(key));
+                self.part(&name(shard)).read(operation, seen);
+            }
+        }
+    }
+
+    /// An operation on one shard.
+    fn one(&mut self, operation: &Operation<'a>) {
+        let call = &operation.call;
+        let Some(shard) = call.shard() else { return };
+        let worker = self.worker(call);
+        let part = self.part(&shard);
+        match call.f() {
+            f if is_grant(f) => part.grant(operation, worker),
+            f if is_lease_write(f) => part.write(operation, worker),
+            "unpark" => part.unpark(operation),
+            "read-shard" if operation.answered.is_some() && !is_stale(call) => {
+                part.read(operation, record(|key| call.answer(key)));
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(self) -> Vec<ShardHistory<'a>> {
+        self.by_shard.into_iter().map(|(shard, part)| part.finish(shard)).collect()
+    }
+}
+
+impl<'a> Part<'a> {
+    fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            calls: Vec::new(),
+            is_made: false,
+            fences: Fences { highest: 0, told: BTreeSet::new(), untold: false },
+            unsure: BTreeSet::new(),
+            writers: BTreeSet::new(),
+        }
+    }
+
+    fn push(&mut self, operation: &Operation<'a>, input: ShardInput<'a>, output: Option<ShardOutput<'a>>) {
+        self.entries.push(Entry {
+            invoked: operation.invoked as u64,
+            answered: operation.answered.map(|at| at as u64),
+            input,
+            output: output.filter(|_| operation.answered.is_some()),
+        });
+        self.calls.push(operation.call);
+    }
+
+    fn grant(&mut self, operation: &Operation<'a>, worker: WorkerNo) {
+        let call = &operation.call;
+        let fence = call.output_int("fence");
+        if operation.answered.is_some() {
+            self.fences.tell(fence);
+        }
+        let output = ShardOutput::Granted {
+            fence: known(fence),
+            cursor: call.answer("cursor").map_or(Known::Unknown, |c| Known::Is(cursor_key(Some(c)))),
+            granted: call.output_int("granted"),
+            deadline: known(call.output_int("deadline")),
+        };
+        self.push(operation, ShardInput::Grant { worker }, Some(output));
+    }
+
+    fn unpark(&mut self, operation: &Operation<'a>) {
+        let fence = operation.call.output_int("fence");
+        if operation.answered.is_some() {
+            self.fences.tell(fence);
+        }
+        self.push(operation, ShardInput::Unpark, Some(ShardOutput::Unparked { fence: known(fence) }));
+    }
+
+    fn write(&mut self, operation: &Operation<'a>, worker: WorkerNo) {
+        let call = &operation.call;
+        let fence = call.input_int("fence");
+        if let Some(fence) = fence {
+            self.fences.see(fence);
+            self.writers.insert((fence, worker));
+        }
+        let cursor = || cursor_key(call.input("cursor"));
+        let mut output = ShardOutput::Done;
+        let what = match call.f() {
+            "renew" => {
+                if operation.answered.is_none() {
+                    self.unsure.extend(fence);
+                    return;
+                }
+                let (granted, deadline) = (call.output_int("granted"), known(call.output_int("deadline")));
+                output = ShardOutput::Renewed { granted, deadline };
+                Write::Renew
+            }
+            "checkpoint" => Write::Checkpoint(cursor()),
+            "release" => Write::Release,
+            "complete" => Write::Complete(cursor()),
+            "park" => Write::Park,
+            "split-replace" => Write::SplitReplace,
+            "split-residual" => Write::SplitResidual(facts::bound(call.input("at"))),
+            _ => return,
+        };
+        self.push(operation, ShardInput::Write { worker, fence, what }, Some(output));
+    }
+
+    fn read(&mut self, operation: &Operation<'a>, record: Record<'a>) {
+        if let Known::Is(fence) = record.fence {
+            self.fences.see(fence);
+        }
+        self.push(operation, ShardInput::Read, Some(ShardOutput::Record(record)));
+    }
+
+    fn finish(mut self, shard: Name<'a>) -> ShardHistory<'a> {
+        let lost_fences = self.fences.lost();
+        if lost_fences.is_empty() {
+            self.drop_lost_grants();
+        } else {
+            self.forget_workers(&lost_fences);
+        }
+        let init = if self.is_made { ShardState::absent() } else { ShardState::unknown() };
+        let model = Shard { init, lost_fences, unsure: self.unsure };
+        ShardHistory { shard, model, entries: self.entries, calls: self.calls }
+    }
+
+    /// Unanswered grants that cannot have been granted.
+    fn drop_lost_grants(&mut self) {
+        let is_lost = |e: &Entry<_, _>| e.answered.is_none() && matches!(e.input, ShardInput::Grant { .. });
+        let keep: Vec<bool> = self.entries.iter().map(|e| !is_lost(e)).collect();
+        let (mut entries, mut calls) = (keep.iter(), keep.iter());
+        self.entries.retain(|_| entries.next().is_none_or(|keep| *keep));
+        self.calls.retain(|_| calls.next().is_none_or(|keep| *keep));
+    }
+
+    /// Unanswered grants whose worker never wrote under a fence that may be theirs are all alike.
+    fn forget_workers(&mut self, lost: &LostFences) {
+        let wrote: BTreeSet<WorkerNo> = self
+            .writers
+            .iter()
+            .filter(|(fence, _)| lost.contains(Known::Is(*fence)))
+            .map(|(_, worker)| *worker)
+            .collect();
+        for entry in self.entries.iter_mut().filter(|e| e.answered.is_none()) {
+            if let ShardInput::Grant { worker } = &mut entry.input {
+                if !wrote.contains(worker) {
+                    *worker = SOME_WORKER;
+                }
+            }
+        }
+    }
+}
+
+impl Fences {
+    fn tell(&mut self, fence: Option<i64>) {
+        match fence {
+            Some(fence) => {
+                self.see(fence);
+                self.told.insert(fence);
+            }
+            None => self.untold = true,
+        }
+    }
+
+    fn see(&mut self, fence: i64) {
+        self.highest = self.highest.max(fence);
+    }
+
+    fn lost(&self) -> LostFences {
+        if self.untold {
+            return LostFences::Any;
+        }
+        LostFences::UpTo { highest: self.highest, except: self.told.clone() }
+    }
+}
+
+fn known<T>(told: Option<T>) -> Known<T> {
+    told.map_or(Known::Unknown, Known::Is)
+}
+
+/// The child with the lowest range goes on from its parent's cursor, which is not told; others have none.
+fn inherited<'a>(call: &Call<'a>, range: Range<'a>) -> Known<Key<'a>> {
+    if call.f() != "split-replace" {
+        return Known::Is(None);
+    }
+    let children = call.output("children").and_then(Value::items).unwrap_or_default();
+    let first = children.iter().map(Range::of).min_by_key(Range::order);
+    if first == Some(range) { Known::Unknown } else { Known::Is(None) }
+}
+
+fn is_stale(call: &Call<'_>) -> bool {
+    ["stale", "stale?"].iter().any(|key| call.output(key).is_some_and(Value::is_truthy))
+}
+
+fn record<'a>(field: impl Fn(&str) -> Option<&'a Value>) -> Record<'a> {
+    let bound = |key| field(key).map_or(Known::Unknown, |v| Known::Is(facts::bound(Some(v))));
+    Record {
+        status: known(field("status").and_then(facts::status).and_then(|s| Status::of(&s))),
+        fence: known(field("fence").and_then(Value::as_i64)),
+        cursor: field("cursor").map_or(Known::Unknown, |c| Known::Is(cursor_key(Some(c)))),
+        start: bound("start"),
+        end: bound("end"),
+    }
+}
