@@ -124,12 +124,15 @@ fn read_fault(facts: &Facts<'_>, call: &Call<'_>, roots: &[&Made<'_>]) -> Option
     leaves.iter().find(|leaf| !covered(&owned, **leaf)).map(|leaf| format!("leaf {leaf} lies outside of every root"))
 }
 
-/// Sorted ranges with those that touch made one.
+/// Sorted ranges with those that touch or overlap made one. Roots may overlap as far as anybody knows: of two registrations
+/// that were never answered, one may have been refused.
 fn joined<'a>(ranges: &[Range<'a>]) -> Vec<Range<'a>> {
     let mut done: Vec<Range<'a>> = Vec::new();
     for range in ranges {
         match done.last_mut() {
-            Some(last) if last.end.is_some() && last.end == range.start => last.end = range.end,
+            Some(last) if last.end.is_none_or(|end| range.start.is_none_or(|start| start <= end)) => {
+                last.end = last.end.zip(range.end).map(|(a, b)| a.max(b));
+            }
             _ => done.push(*range),
         }
     }

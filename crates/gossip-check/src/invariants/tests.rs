@@ -238,6 +238,13 @@ fn s4_a_lost_registration_may_or_may_not_have_happened() {
     accepts!(S4: register(&[("s", None, Some("40"))]), maybe(), read_run(vec![s()]).by(1));
     accepts!(S4: register(&[("s", None, Some("40"))]), maybe(), read_run(vec![s(), t()]).by(1));
     rejects!(S4: register(&[("s", None, Some("40"))]), read_run(vec![s(), t()]));
+    // Of two that overlap one was refused, but nobody knows which.
+    let wide = || register(&[("w", None, None)]).lost();
+    let narrow = || register(&[("n", Some("18"), Some("20"))]).lost().by(1);
+    accepts!(S4: wide(), narrow(), read_run(vec![leaf("w", "active", None, None)]).by(2));
+    accepts!(S4: wide(), narrow(), read_run(vec![leaf("n", "active", Some("18"), Some("20"))]).by(2));
+    // Asked again after a lost answer.
+    accepts!(S4: register(&[("s", None, Some("40"))]).lost(), register(&[("s", None, Some("40"))]).by(1), read_run(vec![s()]).by(1));
 }
 
 #[test]
