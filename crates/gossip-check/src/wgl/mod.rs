@@ -10,6 +10,7 @@
 
 mod events;
 mod explain;
+pub mod generate;
 mod memo;
 mod search;
 mod shards;
