@@ -6,6 +6,9 @@
 pub mod broadcast;
 pub mod consensus;
 pub mod coordination;
+pub mod gossip;
+pub mod membership;
 pub mod mutants;
+pub mod node;
 
 pub mod time;

@@ -84,6 +84,16 @@ mutants! {
     NoCheckQuorum = "no-check-quorum",
     /// Anti-entropy never sends facts of other nodes (G1).
     GossipOwnFactsOnly = "gossip-own-facts-only",
+    /// An older fact takes the place of a newer one (G1).
+    OlderFactOverwrites = "older-fact-overwrites",
+    /// A suspected node answers at the incarnation at which it is suspected (no healthy node dies).
+    RefutationKeepsIncarnation = "refutation-keeps-incarnation",
+    /// A slow node takes its own slowness for the death of others (no healthy node dies).
+    NoLocalHealth = "no-local-health",
+    /// A death is believed on the word of one (no healthy node dies).
+    DeathBelievedUnheard = "death-believed-unheard",
+    /// Confirmations do not shorten a suspicion (time to detect a crash).
+    SuspicionIgnoresConfirmations = "suspicion-ignores-confirmations",
 }
 
 /// The bug planted in this process, if any.

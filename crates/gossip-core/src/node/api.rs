@@ -1,0 +1,118 @@
+//! The words between a node and its driver.
+
+use std::time::Duration;
+
+use super::message::Message;
+use crate::membership::{self, NodeId};
+
+/// Settings of one node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node.
+    pub id: NodeId,
+    /// Where the others reach it, at most [`membership::MAX_ADDRESS`] bytes, not empty.
+    pub address: String,
+    /// Tells this life of the node from its earlier ones and should be higher: a durable count of starts, or the wall clock
+    /// at the start in milliseconds. A lower one heals as soon as another node shows what it holds of the earlier life; only
+    /// the same one twice is wrong.
+    pub incarnation: u64,
+    /// All randomness of the node. Different on each node and in each life.
+    pub seed: u64,
+    /// The failure detector.
+    pub membership: membership::Config,
+    /// How often facts are compared with another node's. Above 32 nodes it is stretched by `log2(n / 32) + 1`, so that
+    /// digests, which grow with n, do not fill the network.
+    pub sync_interval: Duration,
+    /// The most bytes of facts in one message; at least one delta is sent.
+    pub delta_bytes: usize,
+}
+
+impl Config {
+    /// The default settings.
+    pub fn new(id: NodeId, address: impl Into<String>, incarnation: u64, seed: u64) -> Self {
+        Config {
+            id,
+            address: address.into(),
+            incarnation,
+            seed,
+            membership: membership::Config::default(),
+            sync_interval: Duration::from_millis(500),
+            delta_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// A node to begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its id.
+    pub id: NodeId,
+    /// Where it is reached.
+    pub address: String,
+}
+
+/// What the driver tells the node.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Nothing but that time has passed: due when [`super::Node::deadline`] is reached.
+    Tick,
+    /// A message, from whom the transport says it came.
+    Packet {
+        /// The sender.
+        from: NodeId,
+        /// What it said.
+        message: Message,
+    },
+    /// A value to tell all nodes, in the place of the key's last one.
+    Publish {
+        /// 1 to 64 bytes. Those of the product are in [`super::facts`].
+        key: String,
+        /// At most 1024 bytes.
+        value: String,
+    },
+    /// Nodes through which to find the others. Tried again for as long as they are not known. Each call adds to the last.
+    Join {
+        /// The nodes; this one among them does no harm.
+        peers: Vec<Peer>,
+    },
+    /// Say farewell to the others. [`Event::Departed`] follows.
+    Leave,
+}
+
+/// What the node wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this; it may be lost, repeated or reordered. [`super::Node::address`] knows where `to` is.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// Something changed in the view.
+    Event(Event),
+}
+
+/// A change of this node's view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// New, back, or no longer suspected.
+    MemberAlive(NodeId),
+    /// Did not answer.
+    MemberSuspect(NodeId),
+    /// Did not refute in time.
+    MemberDead(NodeId),
+    /// Said farewell.
+    MemberLeft(NodeId),
+    /// Remembered no longer, nor its facts.
+    MemberForgotten(NodeId),
+    /// An owner's value is a new one; [`super::Node::view`] has it.
+    FactChanged {
+        /// Whose.
+        owner: NodeId,
+        /// Which.
+        key: String,
+    },
+    /// The farewell is said; the process may end.
+    Departed,
+}
