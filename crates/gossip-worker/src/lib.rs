@@ -2,9 +2,11 @@
 
 pub mod clock;
 pub mod config;
+pub mod ctl;
 pub mod dev;
 pub mod driver;
 pub mod join;
+pub mod maelstrom;
 pub mod node;
 pub mod server;
 pub mod store;

@@ -1,0 +1,166 @@
+//! `gossipctl`: the cluster by hand and from scripts.
+//!
+//! The way of a command: `args` and `parse` read the line, `call` asks the cluster, `show` gives the answer its two forms.
+
+pub mod args;
+mod call;
+mod parse;
+pub mod show;
+
+use std::io::{self, Write};
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use gossip_client::{Client, DEADLINE, Error, OpId, Options, TRANSPORT, UNREACHABLE};
+
+use args::{Cli, Command, Global, RunCommand};
+use call::Call;
+use show::Report;
+
+/// How a command ended, as the process's exit code. `--help` says the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    Done = 0,
+    /// Nothing was and will be changed.
+    Refused = 1,
+    /// It may have taken place.
+    Unknown = 2,
+    /// Nobody answered, and nothing was changed.
+    NoAnswer = 3,
+    /// The command line is wrong.
+    Usage = 254,
+    /// Not the cluster's doing.
+    Broken = 255,
+}
+
+impl Exit {
+    fn of(error: &Error) -> Exit {
+        match &error.reason[..] {
+            _ if !error.definite => Exit::Unknown,
+            UNREACHABLE | DEADLINE | TRANSPORT => Exit::NoAnswer,
+            _ => Exit::Refused,
+        }
+    }
+}
+
+/// Why a command did not end well.
+#[derive(Debug)]
+enum Failure {
+    Call {
+        error: Error,
+        /// Of a mutation.
+        op: Option<OpId>,
+    },
+    /// Not every node answered; what did is printed.
+    Partial,
+    Output(io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Call { error, op: None }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::Output(error)
+    }
+}
+
+/// Carries out a command line, program name first; answers go to `out`, what went wrong to `err`.
+pub fn main(line: impl IntoIterator<Item = std::ffi::OsString>, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+    let cli = match Cli::try_parse_from(line) {
+        Ok(cli) => cli,
+        Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return write!(out, "{help}").map_or(Exit::Broken, |()| Exit::Done);
+        }
+        Err(error) => return tell(err, &error.to_string(), Exit::Usage),
+    };
+    let json = cli.global.json;
+    let client = match client(&cli.global) {
+        Ok(client) => client,
+        Err(error) => return tell(err, &format!("gossipctl: {}\n", error.message), Exit::Usage),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tell(err, &format!("gossipctl: {error}\n"), Exit::Broken),
+    };
+    match runtime.block_on(execute(cli, &client, out)) {
+        Ok(()) => Exit::Done,
+        Err(failure) => fail(&failure, json, err),
+    }
+}
+
+fn client(global: &Global) -> Result<Client, Error> {
+    let options = Options { deadline: global.timeout, ..Options::tenant(&global.tenant) };
+    let endpoints = match &global.node {
+        Some(node) => vec![node.clone()],
+        None => global.endpoints.clone(),
+    };
+    let client = Client::lazy(endpoints, options)?;
+    Ok(global.node.as_ref().map_or(client.clone(), |node| client.pinned(node)))
+}
+
+async fn execute(cli: Cli, client: &Client, out: &mut dyn Write) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    let call = match command {
+        Command::Status => return statuses(client, &global, out).await,
+        Command::Watch { run } | Command::Run(RunCommand::Watch { run }) => {
+            return watch(client, &global, &run, out).await;
+        }
+        Command::Cluster(command) => Call::Cluster(command),
+        Command::Run(RunCommand::Call(command)) => Call::Run(command),
+        Command::Shard(command) => Call::Shard(command),
+        Command::Lease(command) => Call::Lease(command),
+    };
+    let op = global.op_id.map_or_else(|| client.op_id(), OpId::again);
+    let report = call::call(client, &global, op, call).await;
+    let report = report.map_err(|(error, is_mutation)| Failure::Call { error, op: is_mutation.then_some(op) })?;
+    Ok(print(out, &global, &report)?)
+}
+
+async fn statuses(client: &Client, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+    let nodes = call::statuses(client).await;
+    print(out, global, &show::statuses(&nodes))?;
+    if nodes.iter().any(|(_, status)| status.is_err()) { Err(Failure::Partial) } else { Ok(()) }
+}
+
+async fn watch(client: &Client, global: &Global, run: &str, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut watch = client.watch_run(run);
+    while let Some(change) = watch.next().await {
+        print(out, global, &show::change(&change?.value))?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn print(out: &mut dyn Write, global: &Global, report: &Report) -> io::Result<()> {
+    if global.json { writeln!(out, "{}", report.json) } else { writeln!(out, "{}", report.text) }
+}
+
+fn fail(failure: &Failure, json: bool, err: &mut dyn Write) -> Exit {
+    match failure {
+        Failure::Call { error, op } => {
+            let exit = Exit::of(error);
+            let op = op.filter(|_| exit == Exit::Unknown).map(|op| op.to_string());
+            let text = match &op {
+                _ if json => show::error(error, op).to_string(),
+                Some(op) => format!("gossipctl: {error}\nTo learn what became of it, run the same with --op-id {op}"),
+                None => format!("gossipctl: {error}"),
+            };
+            tell(err, &format!("{text}\n"), exit)
+        }
+        Failure::Partial => Exit::NoAnswer,
+        // As with `| head`: whoever reads has read enough.
+        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Failure::Output(error) => tell(err, &format!("gossipctl: cannot write the answer: {error}\n"), Exit::Broken),
+    }
+}
+
+fn tell(err: &mut dyn Write, text: &str, exit: Exit) -> Exit {
+    // Where even this cannot be written, the exit code says enough.
+    let _ = err.write_all(text.as_bytes());
+    exit
+}
