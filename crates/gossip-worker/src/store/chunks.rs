@@ -32,6 +32,11 @@ impl Chunks {
         Ok((chunks, entries))
     }
 
+    /// The last entry's index.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.0.last_key_value().map(|(_, &last)| last)
+    }
+
     /// Appends `entries`; whatever stood at and after the first one's index goes.
     pub(super) fn append(&mut self, batch: &mut Batch, db: &Db, entries: &[Entry]) -> Result<(), StoreError> {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };

@@ -5,6 +5,7 @@
 //!   (spacejam/sled issues 1527, 1533).
 //! * `flush()` ends in `sync_file_range`, which survives a crash of the process but not of the machine: we call `sync_data` on the
 //!   database's file ourselves (issue 1452).
+//! * A damaged record at the end of its log is dropped in silence: [`super::witness`] notices.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use super::record::{
     FORMAT, HARD_STATE, HardStateRecord, IDENTITY, Identity, PART, PARTS, SNAPSHOT, SnapshotHead, VERSION, open,
     open_bytes, part_key, seal, seal_bytes,
 };
+use super::witness::{Reach, Witness};
 use super::{Opened, Storage};
 
 /// Below this many free bytes no more is written: a log torn by a full disk would cost the node.
@@ -69,6 +71,8 @@ pub struct Disk {
     /// sled's own file, opened once more to sync it.
     file: File,
     chunks: Chunks,
+    witness: Witness,
+    term: u64,
     snapshot: Option<(u64, u32)>,
     // Unlocked when it is closed, after everything above.
     _lock: File,
@@ -100,7 +104,11 @@ impl Disk {
         let trusting = planted.is(Mutant::ChecksumUnchecked);
         let identity = db.get(IDENTITY)?.map(|v| open::<Identity>(IDENTITY, &v, trusting)).transpose()?;
         let (recovered, chunks, snapshot) = recover(&db, trusting)?;
-        let disk = Disk { folder: folder.into(), db, file, chunks, snapshot, _lock: lock };
+        let (term, witness) = (recovered.hard_state.term, Witness::open(folder)?);
+        let disk = Disk { folder: folder.into(), db, file, chunks, witness, term, snapshot, _lock: lock };
+        if !trusting {
+            disk.witness.check(disk.reach())?;
+        }
         Ok(Opened { disk, identity, recovered })
     }
 
@@ -115,7 +123,8 @@ impl Disk {
             self.put_snapshot(&mut batch, record);
         }
         self.db.apply_batch(batch)?;
-        self.sync()
+        self.sync()?;
+        self.witness.say(self.reach())
     }
 
     fn put_snapshot(&mut self, batch: &mut Batch, record: &SnapshotRecord) {
@@ -137,6 +146,7 @@ impl Disk {
     fn put(&mut self, batch: &mut Batch, write: &Persist, appended: &mut Vec<Entry>) {
         if let Some(state) = &write.hard_state {
             batch.insert(HARD_STATE, seal(HARD_STATE, &HardStateRecord::from(state)));
+            self.term = state.term;
         }
         if let Some(record) = &write.snapshot {
             self.put_snapshot(batch, record);
@@ -149,6 +159,11 @@ impl Disk {
             appended.retain(|entry| entry.index < first.index);
             appended.extend_from_slice(&write.entries);
         }
+    }
+
+    fn reach(&self) -> Reach {
+        let snapshot = self.snapshot.map_or(0, |(index, _)| index);
+        Reach { last: self.chunks.last().unwrap_or(0).max(snapshot), term: self.term }
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -174,8 +189,14 @@ impl Storage for Disk {
         if let Some(index) = writes.iter().filter_map(|write| write.compact_to).max() {
             self.chunks.compact(&mut batch, index);
         }
+        let reach = self.reach();
+        self.witness.prepare(reach)?;
         self.db.apply_batch(batch)?;
-        if sync { self.sync() } else { Ok(()) }
+        if sync {
+            self.sync()?;
+            self.witness.say(reach)?;
+        }
+        Ok(())
     }
 }
 

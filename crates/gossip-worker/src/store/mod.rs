@@ -7,6 +7,7 @@ mod chunks;
 mod disk;
 mod record;
 pub mod thread;
+mod witness;
 
 pub use disk::{Disk, StoreError};
 pub use record::Identity;

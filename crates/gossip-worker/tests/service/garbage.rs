@@ -1,0 +1,42 @@
+//! What anybody can send to a port leaves the cluster serving.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use gossip_client::{Cursor, OpId};
+
+use crate::kit::{Cluster, RUN};
+
+/// Enough to run out of file descriptors where 1,024 are given, few enough for any machine that tests.
+const IDLE: usize = 1500;
+
+#[tokio::test]
+async fn garbage_on_the_ports() {
+    let cluster = Cluster::start(3, &[]).await;
+    cluster.prepare(1).await;
+    let lease = Duration::from_secs(600);
+    let grant = cluster.client.acquire(OpId::random(), RUN, "s0", "w1", lease, Duration::ZERO).await.unwrap();
+    let mut open = Vec::new();
+    for node in &cluster.nodes {
+        let mut noise = TcpStream::connect(&node.address).unwrap();
+        let bytes: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        // The node may hang up in the middle of it.
+        let _ = noise.write_all(&bytes);
+        open.push(noise);
+        let mut half = TcpStream::connect(&node.address).unwrap();
+        half.write_all(b"PRI * HTTP/2.0\r\n").unwrap();
+        open.push(half);
+        open.extend((0..IDLE / 3).map(|_| TcpStream::connect(&node.address).unwrap()));
+    }
+    let leader = cluster.at(cluster.leader().await);
+    let huge = leader.create_run(OpId::random(), "huge", vec![0; 100 << 20]).await.unwrap_err();
+    assert!(huge.message.contains("too large"), "{huge:?}");
+    let large = Cursor { key: b"a".to_vec(), token: vec![0; 65 * 1024] };
+    let large = cluster.client.checkpoint(OpId::random(), RUN, &grant.lease, large).await.unwrap_err();
+    assert_eq!((large.reason.as_str(), large.metadata["max"].as_str()), ("LIMIT_EXCEEDED", "65536"));
+    cluster.client.checkpoint(OpId::random(), RUN, &grant.lease, Cursor::at("k")).await.unwrap();
+    for (index, node) in cluster.nodes.iter().enumerate() {
+        assert!(cluster.at(index).status().await.unwrap().ready, "{}", node.log());
+    }
+}

@@ -1,0 +1,98 @@
+//! One node, every call: what is answered, and what is refused with which details.
+
+use std::time::Duration;
+
+use gossip_client::{Consistency, Cursor, OpId, RunStatus, ShardStatus};
+
+use crate::kit::{Cluster, RUN};
+
+const LEASE: Duration = Duration::from_secs(30);
+const NOW: Duration = Duration::ZERO;
+
+#[tokio::test]
+async fn a_run_from_its_creation_to_its_deletion() {
+    let cluster = Cluster::start(1, &[]).await;
+    let client = &cluster.client;
+    cluster.prepare(3).await;
+    let mut watch = client.watch_run(RUN);
+    assert_eq!(watch.next().await.unwrap().unwrap().value.counts.active, 3);
+
+    // Done.
+    let op = OpId::random();
+    let grant = client.acquire(op, RUN, "s1", "w1", LEASE, NOW).await.unwrap();
+    assert_eq!((grant.lease.fence, grant.deadline_ms - grant.granted_ms), (1, 30_000));
+    assert_eq!(client.acquire(op, RUN, "s1", "w1", LEASE, NOW).await.unwrap().lease, grant.lease);
+    let held = client.acquire(OpId::random(), RUN, "s1", "w2", LEASE, NOW).await.unwrap_err();
+    assert_eq!((held.reason.as_str(), held.definite), ("LEASE_HELD", true));
+    assert!(held.retry_after.is_some() && held.metadata.contains_key("remaining-ms"));
+    let renewed = client.renew(OpId::random(), RUN, &grant.lease, LEASE).await.unwrap();
+    assert!(renewed.deadline_ms >= grant.deadline_ms);
+    client.checkpoint(OpId::random(), RUN, &grant.lease, Cursor::at("00001x")).await.unwrap();
+    let back = client.checkpoint(OpId::random(), RUN, &grant.lease, Cursor::at("00001a")).await.unwrap_err();
+    assert_eq!(back.reason, "CURSOR_REGRESSION");
+    client.complete(OpId::random(), RUN, &grant.lease, None).await.unwrap();
+    let done = client.acquire(OpId::random(), RUN, "s1", "w2", LEASE, NOW).await.unwrap_err();
+    assert_eq!((done.reason.as_str(), done.metadata["status"].as_str()), ("SHARD_TERMINAL", "done"));
+
+    // Split, parked, fenced.
+    let grant = client.claim(OpId::random(), RUN, "w1", LEASE, NOW).await.unwrap();
+    assert_eq!(grant.lease.shard, "s0");
+    let residual = client.split_residual(OpId::random(), RUN, &grant.lease, b"00000m".to_vec()).await.unwrap();
+    assert_eq!(residual.range.start, b"00000m");
+    let children = client.split_replace(OpId::random(), RUN, &grant.lease, vec![b"00000c".to_vec()]).await.unwrap();
+    assert_eq!(children.len(), 2);
+    let grant = client.acquire(OpId::random(), RUN, &children[0].shard, "w1", LEASE, NOW).await.unwrap();
+    client.park(OpId::random(), RUN, &grant.lease, "looks odd").await.unwrap();
+    assert!(client.unpark(OpId::random(), RUN, &children[0].shard).await.unwrap() > grant.lease.fence);
+    let fenced = client.checkpoint(OpId::random(), RUN, &grant.lease, Cursor::at("00000a")).await.unwrap_err();
+    assert_eq!(fenced.reason, "FENCE_MISMATCH");
+    assert!(fenced.metadata.contains_key("fence"));
+
+    // Ended, and forgotten.
+    let unfinished = client.complete_run(OpId::random(), RUN).await.unwrap_err();
+    assert_eq!(unfinished.reason, "RUN_UNFINISHED");
+    assert_eq!(client.cancel_run(OpId::random(), RUN, "enough").await.unwrap().status, RunStatus::Cancelled);
+    let mut last = None;
+    while let Some(seen) = watch.next().await {
+        last = Some(seen.unwrap().value.status);
+    }
+    assert_eq!(last, Some(RunStatus::Cancelled));
+    let shard = client.get_shard(RUN, "s2", Consistency::Stale).await.unwrap();
+    assert!(shard.stale);
+    assert_eq!(shard.value.status, ShardStatus::Cancelled);
+    client.delete_run(OpId::random(), RUN).await.unwrap();
+    let gone = client.get_run(RUN, Consistency::Linearizable).await.unwrap_err();
+    assert_eq!(gone.reason, "RUN_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn listings_come_in_pages() {
+    let cluster = Cluster::start(1, &[]).await;
+    cluster.prepare(25).await;
+    let (mut after, mut names) = (None, Vec::new());
+    loop {
+        let page = cluster.client.list_shards(RUN, None, after.as_deref(), 10, Consistency::Linearizable).await;
+        let page = page.unwrap().value;
+        assert!(page.items.len() <= 10);
+        names.extend(page.items.into_iter().map(|shard| shard.shard));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut sorted = names.clone();
+    sorted.sort();
+    assert_eq!((names.len(), &names), (25, &sorted));
+}
+
+#[tokio::test]
+async fn a_waiter_gets_the_lease_when_it_is_released() {
+    let cluster = Cluster::start(1, &[]).await;
+    cluster.prepare(1).await;
+    let grant = cluster.client.acquire(OpId::random(), RUN, "s0", "w1", LEASE, NOW).await.unwrap();
+    let client = cluster.client.clone();
+    let waiter = tokio::spawn(async move { client.claim(OpId::random(), RUN, "w2", LEASE, LEASE).await });
+    crate::kit::until("a waiter in line", async || cluster.client.status().await.is_ok_and(|s| s.waiters == 1)).await;
+    cluster.client.release(OpId::random(), RUN, &grant.lease).await.unwrap();
+    assert_eq!(waiter.await.unwrap().unwrap().lease.fence, grant.lease.fence + 1);
+}

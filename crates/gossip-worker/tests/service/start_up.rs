@@ -1,0 +1,88 @@
+//! What is wrong at start is said in one line, with exit code 2, and changes nothing.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use crate::kit::{Cluster, free_addresses, run_to_end};
+
+fn refused(args: &[&str], code: i32, says: &str) {
+    let output = run_to_end(args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+    let line = stderr.lines().last().unwrap_or_default();
+    assert!(line.starts_with("gossip-worker: ") && line.contains(says), "{args:?}: {stderr}");
+    let errors = stderr.lines().filter(|line| line.starts_with("gossip-worker: ")).count();
+    assert_eq!(errors, 1, "{stderr}");
+}
+
+#[test]
+fn flags_that_make_no_sense() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    refused(&["--lissen", "x"], 2, "unexpected argument '--lissen'");
+    refused(&["--listen", "nowhere"], 2, "invalid value 'nowhere'");
+    refused(&[], 2, "--id: is missing");
+    let peers = "n1=127.0.0.1:1,n2=127.0.0.1:2,n3=127.0.0.1:3";
+    refused(&["--id", "n9", "--listen", "127.0.0.1:1", "--data", data, "--peers", peers], 2, "n9 is not among --peers");
+    assert!(!fs::exists(data).unwrap(), "a refused start made the data folder");
+}
+
+#[test]
+fn a_port_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let peers = format!("n1={address}");
+    refused(&["--id", "n1", "--listen", &address, "--data", data, "--peers", &peers], 2, "cannot listen on");
+    assert!(!fs::exists(data).unwrap(), "a refused start made the data folder");
+    let free = &free_addresses(1)[0];
+    let peers = format!("n1={free}");
+    let metrics = ["--metrics-listen", &address];
+    let args = ["--id", "n1", "--listen", free, "--data", data, "--peers", &peers, metrics[0], metrics[1]];
+    refused(&args, 2, "--metrics-listen");
+}
+
+#[tokio::test]
+async fn the_folder_of_someone_else() {
+    let mut cluster = Cluster::start(1, &[]).await;
+    let data = cluster.folder.path().join("n1").display().to_string();
+    let free = &free_addresses(1)[0];
+    let (own, other) = (format!("n1={free}"), format!("n2={free}"));
+    let args = |id: &'static str, peers: &str| {
+        ["--id", id, "--listen", free, "--data", &data, "--peers", peers].map(str::to_owned)
+    };
+    let check = |args: [String; 8], code, says: &str| {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        refused(&args, code, says);
+    };
+    check(args("n1", &own), 2, "in use by another process");
+    cluster.nodes[0].signal(Signal::SIGTERM);
+    assert!(cluster.nodes[0].ended().success());
+    check(args("n2", &other), 2, "is that of node n1, not n2");
+    check(args("n1", &own), 2, "founded with another --peers list");
+    // None of it kept the owner from going on.
+    cluster.nodes[0].start();
+    cluster.ready().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_trusted() {
+    let mut cluster = Cluster::start(1, &[]).await;
+    cluster.prepare(50).await;
+    cluster.nodes[0].signal(Signal::SIGTERM);
+    assert!(cluster.nodes[0].ended().success());
+    let file = cluster.folder.path().join("n1/db/db");
+    let mut bytes = fs::read(&file).unwrap();
+    let needle = b"s17";
+    let at: Vec<usize> = (0..bytes.len() - 3).filter(|&at| &bytes[at..at + 3] == needle).collect();
+    assert!(!at.is_empty(), "the shard's name is not in the store");
+    at.iter().for_each(|&at| bytes[at] ^= 1);
+    fs::write(&file, bytes).unwrap();
+    cluster.nodes[0].start();
+    let status = cluster.nodes[0].ended();
+    assert_eq!(status.code(), Some(3), "{}", cluster.nodes[0].log());
+}
