@@ -1,0 +1,173 @@
+//! Broadcast, sets and counters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use gossip_core::time::Time;
+use serde_json::{Value, json};
+
+use crate::net::Net;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Half broadcasts, half reads, on nodes in turn, as Maelstrom's workload; then it is quiet for ten seconds.
+fn broadcasts(net: &mut Net, rate: u64, seconds: u64) -> Figures {
+    for node in 0..net.nodes.len() {
+        net.call(node, json!({ "type": "topology", "topology": {} }));
+    }
+    net.operations = 0;
+    let nodes = net.nodes.len() as u64;
+    let mut figures = Figures::default();
+    for op in 0..rate * seconds {
+        let node = net.draw(nodes) as usize;
+        if net.draw(2) == 0 {
+            net.request(node, json!({ "type": "broadcast", "message": op }));
+            figures.known.insert(op, net.now);
+        } else {
+            figures.reads.push((net.now, read(net, node, "messages")));
+        }
+        let gap = net.draw(2_000_000 / rate);
+        net.run(Duration::from_micros(gap));
+    }
+    net.run(10 * SECOND);
+    for node in 0..nodes as usize {
+        let last = read(net, node, "messages");
+        assert_eq!(last, figures.known.keys().copied().collect(), "what node {node} has in the end");
+    }
+    figures
+}
+
+fn read(net: &mut Net, node: usize, field: &str) -> BTreeSet<u64> {
+    let reply = net.call(node, json!({ "type": "read" })).expect("an answer");
+    let list = reply[field].as_array().expect("a list");
+    let set: BTreeSet<u64> = list.iter().map(|v| v.as_u64().expect("a number")).collect();
+    assert_eq!(set.len(), list.len(), "a value twice");
+    set
+}
+
+#[derive(Default)]
+struct Figures {
+    known: BTreeMap<u64, Time>,
+    reads: Vec<(Time, BTreeSet<u64>)>,
+}
+
+impl Figures {
+    /// Median and maximum of the stable latency in milliseconds, as Jepsen's set checker defines it: from when a value was
+    /// known until the last read that misses it.
+    fn stable(&self) -> (u64, u64) {
+        let latency = |(value, at): (&u64, &Time)| {
+            let missing = self.reads.iter().filter(|(time, seen)| time > at && !seen.contains(value));
+            missing.map(|(time, _)| (*time - *at).as_millis() as u64).max().unwrap_or(0)
+        };
+        let mut all: Vec<u64> = self.known.iter().map(latency).collect();
+        all.sort_unstable();
+        (all[all.len() / 2], all[all.len() - 1])
+    }
+}
+
+#[test]
+fn broadcast_meets_the_figures_of_3d() {
+    let mut net = Net::new(25, 1, 300, 100);
+    let (median, max) = broadcasts(&mut net, 100, 20).stable();
+    let messages = net.messages_per_operation();
+    assert!(messages <= 2.0, "{messages} messages an operation");
+    assert!(median < 400 && max < 600, "median {median} ms, max {max} ms");
+}
+
+#[test]
+fn broadcast_meets_the_figures_of_3e() {
+    let mut net = Net::new(25, 1, 1300, 100);
+    let (median, max) = broadcasts(&mut net, 100, 20).stable();
+    let messages = net.messages_per_operation();
+    assert!(messages <= 1.0, "{messages} messages an operation");
+    assert!(median < 1000 && max < 2000, "median {median} ms, max {max} ms");
+}
+
+#[test]
+fn broadcast_goes_on_without_its_hub_and_loses_nothing() {
+    for seed in 1..=3 {
+        let mut net = Net::new(25, seed, 300, 100);
+        broadcasts(&mut net, 100, 3);
+        // The hub is not known from outside: each node is cut off in turn, so the hub is among them.
+        for node in 0..5 {
+            net.split(&[node]);
+            for value in 0..50 {
+                net.request((node + 1) % 25, json!({ "type": "broadcast", "message": 10_000 + 100 * node + value }));
+                net.run(SECOND / 20);
+            }
+            net.cut.clear();
+        }
+        net.run(10 * SECOND);
+        let first = read(&mut net, 0, "messages");
+        assert_eq!(first.range(10_000..).count(), 250);
+        assert!((1..25).all(|node| read(&mut net, node, "messages") == first), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_set_holds_what_was_added_on_either_side_of_a_partition() {
+    let mut net = Net::new(5, 1, 300, 10);
+    net.split(&[0, 1]);
+    for element in 0..100 {
+        net.call(element % 5, json!({ "type": "add", "element": element })).expect("an answer");
+        net.run(SECOND / 20);
+    }
+    net.run(SECOND);
+    let apart = (read(&mut net, 0, "value"), read(&mut net, 4, "value"));
+    assert_eq!((apart.0.len(), apart.1.len()), (40, 60));
+    net.cut.clear();
+    net.run(10 * SECOND);
+    assert!((0..5).all(|node| read(&mut net, node, "value").len() == 100));
+}
+
+fn counter(net: &mut Net, node: usize) -> Value {
+    net.call(node, json!({ "type": "read" })).expect("an answer")["value"].clone()
+}
+
+#[test]
+fn counters_add_up_after_a_partition_with_few_messages() {
+    let mut net = Net::new(3, 1, 300, 0);
+    let mut sum = 0;
+    for op in 0..2000 {
+        match op {
+            500 => net.split(&[1]),
+            1500 => net.cut.clear(),
+            _ => {}
+        }
+        let node = net.draw(3) as usize;
+        if net.draw(2) == 0 {
+            let delta = net.draw(10) as i64 - 5;
+            sum += delta;
+            net.request(node, json!({ "type": "add", "delta": delta }));
+        } else {
+            net.request(node, json!({ "type": "read" }));
+        }
+        net.run(SECOND / 100);
+    }
+    let messages = net.messages_per_operation();
+    assert!(messages < 0.5, "{messages} messages an operation");
+    net.run(10 * SECOND);
+    assert!((0..3).all(|node| counter(&mut net, node) == json!(sum)));
+}
+
+#[test]
+fn a_counter_that_would_overflow_refuses_and_keeps_its_value() {
+    let mut net = Net::new(1, 1, 300, 0);
+    net.call(0, json!({ "type": "add", "delta": i64::MAX }));
+    let reply = net.call(0, json!({ "type": "add", "delta": 1 })).expect("an answer");
+    assert_eq!((&reply["type"], &reply["code"]), (&json!("error"), &json!(14)));
+    assert_eq!(counter(&mut net, 0), json!(i64::MAX));
+}
+
+#[test]
+fn a_read_waits_until_somebody_says_what_is_counted() {
+    let mut net = Net::new(2, 1, 300, 1);
+    let early = net.request(1, json!({ "type": "read" }));
+    net.run(SECOND / 10);
+    assert!(!net.replies.contains_key(&early));
+    net.call(0, json!({ "type": "add", "delta": 7 }));
+    net.run(SECOND / 2);
+    // Answered by the first word of another node, which says that it is a counter and nothing more yet.
+    assert_eq!(net.replies[&early].1["value"], json!(0));
+    assert_eq!(counter(&mut net, 1), json!(7));
+}

@@ -1,0 +1,6 @@
+//! The Maelstrom node through a network of our own: what Maelstrom checks, and its message counts as a regression.
+
+mod eventual;
+mod net;
+mod protocol;
+mod replicated;
