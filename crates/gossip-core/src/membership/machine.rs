@@ -82,6 +82,7 @@ pub struct Membership {
     pub(super) planted: Planted,
     pub(super) incarnation: u64,
     pub(super) leaving: bool,
+    departed: bool,
     pub(super) members: BTreeMap<NodeId, Member>,
     pub(super) ring: Ring,
     pub(super) suspicions: BTreeMap<NodeId, Suspicion>,
@@ -117,6 +118,7 @@ impl Membership {
             address,
             incarnation,
             leaving: false,
+            departed: false,
             members: BTreeMap::new(),
             ring: Ring::default(),
             suspicions: BTreeMap::new(),
@@ -167,6 +169,10 @@ impl Membership {
             self.next_news = now + self.config.news_interval;
             self.spread_news();
         }
+        if self.leaving && !self.departed && (self.ring.len() == 0 || !self.news.holds(self.id)) {
+            self.departed = true;
+            self.effects.push_back(Effect::Departed);
+        }
     }
 
     /// When [`Membership::tick`] has something to do.
@@ -209,9 +215,6 @@ impl Membership {
         self.next_probe = Time::MAX;
         self.announce();
         self.next_news = now;
-        if self.ring.len() == 0 {
-            self.effects.push_back(Effect::Departed);
-        }
         self.tick(now);
     }
 
@@ -275,9 +278,6 @@ impl Membership {
     fn spread_news(&mut self) {
         for to in self.ring.sample(self.config.news_fanout, &mut self.random, |_| true) {
             self.send(to, ProbeMessage::News);
-        }
-        if self.leaving && self.news.is_empty() {
-            self.effects.push_back(Effect::Departed);
         }
     }
 }

@@ -22,6 +22,10 @@ impl News {
         self.claims.is_empty()
     }
 
+    pub(super) fn holds(&self, node: NodeId) -> bool {
+        self.claims.contains_key(&node)
+    }
+
     /// Takes up a claim in the place of what was said of that node before.
     pub(super) fn push(&mut self, claim: Claim) {
         self.drop(claim.node);
