@@ -25,6 +25,20 @@ pub(super) struct Parser<'a> {
     depth: usize,
 }
 
+/// One form, with nothing but blanks and comments around it.
+impl std::str::FromStr for Value {
+    type Err = SyntaxError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut parser = Parser::new(text.as_bytes(), 0);
+        let value = parser.value()?;
+        match parser.skip_blank()? {
+            None => Ok(value),
+            Some(_) => Err(parser.bad("goes on after the value".to_owned())),
+        }
+    }
+}
+
 impl<'a> Parser<'a> {
     pub(super) fn new(text: &'a [u8], at: usize) -> Self {
         Self { text, at, depth: 0 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::history::{self, HistoryError, Op};
 use crate::invariants::facts::{Facts, Tally};
 use crate::invariants::{Invariant, coverage};
+use crate::wgl::{Limits, check_shards};
 
 pub use crate::invariants::coverage::MustHappen;
 
@@ -88,13 +89,15 @@ pub struct Linearizability {
     pub validity: Validity,
     /// `wgl`, `knossos`.
     pub checker: String,
+    /// Operations that were ordered; none makes it unknown.
+    pub count: u64,
     /// Shards whose history has no linearization.
     pub anomalies: Vec<Violation>,
     pub note: Option<String>,
 }
 
-/// How a history is judged. The default judges by all invariants, requires none, and takes the clocks' sanity from the
-/// history.
+/// How a history is judged. The default judges by all invariants and linearizability, requires none, and takes the clocks'
+/// sanity from the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     pub invariants: BTreeSet<Invariant>,
@@ -104,6 +107,8 @@ pub struct Options {
     pub rates_are_sane: Option<bool>,
     /// What must have happened, or else the run did not test what its name says and is unknown.
     pub must_happen: Vec<MustHappen>,
+    /// When the search for a linearization gives up; none leaves it out.
+    pub linearizability: Option<Limits>,
 }
 
 impl Default for Options {
@@ -113,6 +118,7 @@ impl Default for Options {
             required: BTreeSet::new(),
             rates_are_sane: None,
             must_happen: Vec::new(),
+            linearizability: Some(Limits::default()),
         }
     }
 }
@@ -120,7 +126,7 @@ impl Default for Options {
 impl Options {
     /// Judges by one invariant alone.
     pub fn only(invariant: Invariant) -> Self {
-        Self { invariants: [invariant].into(), required: [invariant].into(), ..Self::default() }
+        Self { invariants: [invariant].into(), required: [invariant].into(), linearizability: None, ..Self::default() }
     }
 }
 
@@ -139,16 +145,24 @@ impl Verdict {
         self.checks.iter().find(|c| c.id == id)
     }
 
+    /// Whether anything at all was judged.
+    fn has_verdict(&self) -> bool {
+        self.checks.iter().any(|c| c.validity != Validity::Unknown || c.required)
+    }
+
     /// Every violation, with the id of what it violates; those of linearizability last, as `L`.
     pub fn violations(&self) -> impl Iterator<Item = (&'static str, &Violation)> {
         let invariants = self.checks.iter().flat_map(|c| c.violations.iter().map(|v| (c.id.id(), v)));
         invariants.chain(self.linearizability.iter().flat_map(|l| l.anomalies.iter().map(|v| ("L", v))))
     }
 
-    /// Takes what came of the search for a linearization into the verdict.
+    /// Takes what came of the search for a linearization into the verdict. Nothing to order is no reason for unknown.
     #[must_use]
     pub fn with_linearizability(mut self, found: Linearizability) -> Self {
-        self.validity = self.validity.max(found.validity);
+        if found.count > 0 {
+            let before = self.has_verdict().then_some(self.validity);
+            self.validity = Validity::merge(before.into_iter().chain([found.validity]));
+        }
         self.linearizability = Some(found);
         self
     }
@@ -176,7 +190,11 @@ pub fn judge(ops: &[Op], options: &Options) -> Result<Verdict, HistoryError> {
     }
     let counted = checks.iter().filter(|c| c.validity != Validity::Unknown || c.required);
     let validity = Validity::merge(counted.map(|c| c.validity));
-    Ok(Verdict { validity, checks, rates_are_sane: facts.rates_are_sane, linearizability: None })
+    let verdict = Verdict { validity, checks, rates_are_sane: facts.rates_are_sane, linearizability: None };
+    match options.linearizability {
+        Some(limits) => Ok(verdict.with_linearizability(check_shards(ops, limits)?.into())),
+        None => Ok(verdict),
+    }
 }
 
 /// Why a file could not be judged.

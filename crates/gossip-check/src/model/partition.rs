@@ -41,21 +41,23 @@ pub fn shards(ops: &[Op]) -> Result<Vec<ShardHistory<'_>>, HistoryError> {
     let calls = calls(ops)?;
     let made = facts::made(&calls);
     let runs = facts::runs(&made, &calls);
-    let mut parts = Parts { operations: operations(&calls), by_shard: BTreeMap::new(), workers: HashMap::new() };
+    let (operations, of_call) = operations(&calls);
+    let mut parts = Parts { operations, by_shard: BTreeMap::new(), workers: HashMap::new() };
     let mut of_run: HashMap<&str, BTreeSet<&Name<'_>>> = HashMap::new();
     for (shard, run) in &runs {
         of_run.entry(run).or_default().insert(shard);
     }
-    parts.makers(&calls, &made);
+    parts.makers(&of_call, &made);
     parts.distribute(&of_run);
     Ok(parts.finish())
 }
 
-/// Joins the tries of one operation.
-fn operations<'a>(calls: &[Call<'a>]) -> Vec<Operation<'a>> {
+/// Joins the tries of one operation. Gives for each call that did not fail its place among the operations as well.
+fn operations<'a>(calls: &[Call<'a>]) -> (Vec<Operation<'a>>, Vec<Option<usize>>) {
     let mut operations: Vec<Operation<'a>> = Vec::with_capacity(calls.len());
+    let mut of_call = vec![None; calls.len()];
     let mut by_id: HashMap<Name<'a>, Vec<usize>> = HashMap::new();
-    for call in calls.iter().filter(|c| !c.failed()) {
+    for (place, call) in calls.iter().enumerate().filter(|(_, c)| !c.failed()) {
         let answered = call.ok().then(|| call.end());
         if let Some(id) = call.op_id() {
             let tries = by_id.entry(id).or_default();
@@ -64,6 +66,7 @@ fn operations<'a>(calls: &[Call<'a>]) -> Vec<Operation<'a>> {
                 first.f == call.invoke.f && first.value == call.invoke.value
             });
             if let Some(&same) = same {
+                of_call[place] = Some(same);
                 let known = &mut operations[same];
                 if answered.is_some_and(|at| known.answered.is_none_or(|known| at < known)) {
                     (known.call, known.answered) = (*call, answered);
@@ -72,9 +75,10 @@ fn operations<'a>(calls: &[Call<'a>]) -> Vec<Operation<'a>> {
             }
             tries.push(operations.len());
         }
+        of_call[place] = Some(operations.len());
         operations.push(Operation { call: *call, invoked: call.at, answered });
     }
-    operations
+    (operations, of_call)
 }
 
 #[derive(Debug)]
@@ -120,23 +124,21 @@ impl<'a> Parts<'a> {
     }
 
     /// The making of each shard. A registration that was tried twice made it once.
-    fn makers(&mut self, calls: &[Call<'a>], made: &[Made<'a>]) {
-        let mut makers: BTreeMap<(&Name<'a>, Option<Name<'a>>), Vec<&Made<'a>>> = BTreeMap::new();
+    fn makers(&mut self, of_call: &[Option<usize>], made: &[Made<'a>]) {
+        let mut makers: BTreeMap<(&Name<'a>, Option<Name<'a>>), Vec<(Operation<'a>, Range<'a>)>> = BTreeMap::new();
         for maker in made {
-            let parent = calls[maker.call].input("shard").map(name);
-            makers.entry((&maker.shard, parent)).or_default().push(maker);
+            let Some(place) = of_call[maker.call] else { continue };
+            let operation = self.operations[place];
+            let parent = operation.call.input("shard").map(name);
+            makers.entry((&maker.shard, parent)).or_default().push((operation, maker.range));
         }
-        for ((shard, _), tries) in makers {
-            let tried = || tries.iter().map(|m| &calls[m.call]);
-            let (Some(first), Some(invoked)) = (tries.first(), tried().map(|c| c.at).min()) else { continue };
-            let answered = tried().filter(|c| c.ok()).map(|c| c.end()).min();
-            let call = tried().find(|c| Some(c.end()) == answered).unwrap_or(&calls[first.call]);
-            let input = ShardInput::Create {
-                start: first.range.start,
-                end: first.range.end,
-                cursor: inherited(call, first.range),
-            };
-            let operation = Operation { call: *call, invoked, answered };
+        for ((shard, _), mut tries) in makers {
+            let invoked = tries.iter().map(|(o, _)| o.invoked).min().unwrap_or_default();
+            tries.sort_by_key(|(o, _)| o.answered.unwrap_or(usize::MAX));
+            let Some((first, range)) = tries.first() else { continue };
+            let cursor = inherited(&first.call, *range);
+            let input = ShardInput::Create { start: range.start, end: range.end, cursor };
+            let operation = Operation { invoked, ..*first };
             let part = self.part(shard);
             part.is_made = true;
             part.push(&operation, input, Some(ShardOutput::Done));

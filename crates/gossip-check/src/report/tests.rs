@@ -31,7 +31,13 @@ fn bad() -> Vec<Op> {
 }
 
 fn judged(ops: &[Op]) -> Verdict {
-    let found = Linearizability { validity: Validity::False, checker: "wgl".to_owned(), anomalies: vec![], note: None };
+    let found = Linearizability {
+        validity: Validity::False,
+        checker: "wgl".to_owned(),
+        count: 1,
+        anomalies: vec![],
+        note: None,
+    };
     judge(ops, &Options::default()).unwrap().with_linearizability(found)
 }
 

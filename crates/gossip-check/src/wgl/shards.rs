@@ -163,6 +163,7 @@ impl From<ShardsChecked> for Linearizability {
         Self {
             validity: checked.validity,
             checker: "wgl".to_owned(),
+            count: checked.ops as u64,
             anomalies: anomalies.collect(),
             note: (!gave_up.is_empty()).then(|| format!("gave up: {}", gave_up.join(", "))),
         }

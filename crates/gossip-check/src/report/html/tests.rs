@@ -52,7 +52,7 @@ fn a_page_shows_leases_faults_and_violations() {
     ] {
         assert!(page.contains(expected), "{expected} is not in {page}");
     }
-    assert_eq!(page.matches("<mark>").count(), 1, "the culprit is marked in its trace");
+    assert_eq!(page.matches("<mark>").count(), 2, "the culprit is marked in the trace of S2 and in that of L");
 }
 
 #[test]
