@@ -95,12 +95,14 @@ pub fn main(line: impl IntoIterator<Item = std::ffi::OsString>, out: &mut dyn Wr
 
 fn client(global: &Global) -> Result<Client, Error> {
     let options = Options { deadline: global.timeout, ..Options::tenant(&global.tenant) };
-    let endpoints = match &global.node {
-        Some(node) => vec![node.clone()],
-        None => global.endpoints.clone(),
-    };
-    let client = Client::lazy(endpoints, options)?;
-    Ok(global.node.as_ref().map_or(client.clone(), |node| client.pinned(node)))
+    match &global.node {
+        Some(node) => {
+            // The one attempt may take all the time.
+            let options = Options { attempt: global.timeout, ..options };
+            Ok(Client::lazy(vec![node.clone()], options)?.pinned(node))
+        }
+        None => Client::lazy(global.endpoints.clone(), options),
+    }
 }
 
 async fn execute(cli: Cli, client: &Client, out: &mut dyn Write) -> Result<(), Failure> {

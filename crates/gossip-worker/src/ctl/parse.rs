@@ -30,7 +30,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
         return Ok(text.as_bytes().to_vec());
     };
     let wrong = || format!("{text:?}: after 0x expected an even number of hexadecimal digits");
-    if digits.len() % 2 != 0 || !digits.is_ascii() {
+    if digits.len() % 2 != 0 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(wrong());
     }
     let pairs = (0..digits.len()).step_by(2);
