@@ -40,16 +40,26 @@ struct Operation<'a> {
 pub fn shards(ops: &[Op]) -> Result<Vec<ShardHistory<'_>>, HistoryError> {
     let calls = calls(ops)?;
     let made = facts::made(&calls);
-    let runs = facts::runs(&made, &calls);
     let (operations, of_call) = operations(&calls);
-    let mut parts = Parts { operations, by_shard: BTreeMap::new(), workers: HashMap::new() };
-    let mut of_run: HashMap<&str, BTreeSet<&Name<'_>>> = HashMap::new();
-    for (shard, run) in &runs {
-        of_run.entry(run).or_default().insert(shard);
-    }
+    let runs = runs(&calls, &made);
+    let mut parts = Parts { operations, runs, by_shard: BTreeMap::new(), workers: HashMap::new() };
     parts.makers(&of_call, &made);
-    parts.distribute(&of_run);
+    parts.distribute();
     Ok(parts.finish())
+}
+
+/// Which run each shard belongs to. Reads of runs tell it of children whose split was never answered.
+fn runs<'a>(calls: &[Call<'a>], made: &[Made<'a>]) -> HashMap<Name<'a>, Name<'a>> {
+    let mut runs = facts::runs(made, calls);
+    for call in calls.iter().filter(|c| c.f() == "read-run" && c.ok()) {
+        let Some(run) = call.input("run") else { continue };
+        for record in call.output("shards").and_then(Value::items).unwrap_or_default() {
+            if let Some(shard) = record.some("shard") {
+                runs.entry(name(shard)).or_insert_with(|| name(run));
+            }
+        }
+    }
+    runs
 }
 
 /// Joins the tries of one operation. Gives for each call that did not fail its place among the operations as well.
@@ -105,6 +115,8 @@ struct Fences {
 #[derive(Debug)]
 struct Parts<'a> {
     operations: Vec<Operation<'a>>,
+    /// The run of each shard, as far as it is known.
+    runs: HashMap<Name<'a>, Name<'a>>,
     by_shard: BTreeMap<Name<'a>, Part<'a>>,
     workers: HashMap<Name<'a>, WorkerNo>,
 }
@@ -145,36 +157,37 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn distribute(&mut self, of_run: &HashMap<&str, BTreeSet<&Name<'a>>>) {
-        let operations = std::mem::take(&mut self.operations);
-        let (lost_claims, others): (Vec<_>, Vec<_>) =
-            operations.into_iter().partition(|o| o.call.f() == "claim" && o.answered.is_none());
-        for operation in &others {
-            let shards = || operation.call.input("run").and_then(|run| of_run.get(name(run).as_ref()));
-            match operation.call.f() {
-                "read-run" => self.read_run(operation),
-                "fail-run" | "cancel-run" => self.each(shards(), operation, ShardInput::EndRun),
+    fn distribute(&mut self) {
+        let mut of_runs = Vec::new();
+        for operation in std::mem::take(&mut self.operations) {
+            match (operation.call.f(), operation.answered) {
+                ("read-run", _) => self.read_run(&operation),
                 // It changes no shard, so that only its answer tells something.
-                "complete-run" if operation.answered.is_some() => {
-                    self.each(shards(), operation, ShardInput::CompleteRun);
-                }
-                _ => self.one(operation),
+                ("complete-run", None) => {}
+                ("fail-run" | "cancel-run" | "complete-run", _) | ("claim", None) => of_runs.push(operation),
+                _ => self.one(&operation),
             }
         }
-        for operation in &lost_claims {
-            let input = ShardInput::Grant { worker: self.worker(&operation.call) };
-            let run = operation.call.input("run").map(name).unwrap_or_default();
-            let touched = of_run.get(run.as_ref()).into_iter().flatten().filter(|s| self.by_shard.contains_key(**s));
-            let touched: Vec<Name<'a>> = touched.map(|s| (*s).clone()).collect();
-            for shard in touched {
-                self.part(&shard).push(operation, input, None);
-            }
+        for operation in &of_runs {
+            let worker = self.worker(&operation.call);
+            let input = match operation.call.f() {
+                "claim" => ShardInput::Grant { worker },
+                "complete-run" => ShardInput::CompleteRun,
+                _ => ShardInput::EndRun,
+            };
+            self.all_of_run(operation, input);
         }
     }
 
-    fn each(&mut self, shards: Option<&BTreeSet<&Name<'a>>>, operation: &Operation<'a>, input: ShardInput<'a>) {
-        for shard in shards.into_iter().flatten() {
-            self.part(shard).push(operation, input, Some(ShardOutput::Done));
+    /// An operation on each shard of a run. Where the run of a shard is not known, it may or may not have been touched.
+    fn all_of_run(&mut self, operation: &Operation<'a>, input: ShardInput<'a>) {
+        let run = operation.call.input("run").map(name);
+        for (shard, part) in &mut self.by_shard {
+            match self.runs.get(shard) {
+                Some(of) if Some(of) == run.as_ref() => part.push(operation, input, Some(ShardOutput::Done)),
+                None => part.push(&Operation { answered: None, ..*operation }, input, None),
+                Some(_) => {}
+            }
         }
     }
 

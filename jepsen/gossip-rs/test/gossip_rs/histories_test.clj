@@ -1,0 +1,51 @@
+(ns gossip-rs.histories-test
+  "The histories that every judge must agree on, in `histories/` at the top of the tree, against the table beside them.
+
+  Linearizability, :L in the table, is not this judge's. A history that violates nothing else must come out clean here."
+  (:require [clojure.edn :as edn]
+            [clojure.java.io :as io]
+            [clojure.set :as set]
+            [clojure.test :refer [deftest is testing]]
+            [gossip-rs.history :as h]
+            [gossip-rs.invariants :as invariants]))
+
+(def ^:private folder
+  (io/file ".." ".." "histories"))
+
+(def ^:private expected
+  (delay (edn/read-string (slurp (io/file folder "expected.edn")))))
+
+(defn- files
+  []
+  (set (for [kind ["good" "bad" "unknown"]
+             file (.list (io/file folder kind))]
+         (str kind "/" file))))
+
+(defn- judged
+  [file]
+  (invariants/judge (h/read-history (io/file folder file))))
+
+(defn- violated
+  [judgement]
+  (set (for [[id {:keys [valid?]}] judgement :when (false? valid?)] id)))
+
+(deftest the-table-names-every-history
+  (is (= (files) (set (keys @expected)))))
+
+(deftest verdicts-are-as-expected
+  (doseq [[file row] (sort-by key @expected)]
+    (testing file
+      (let [judgement (judged file)]
+        (is (= (disj (:violated row) :L) (violated judgement))
+            (pr-str (mapcat (comp (partial map :message) :violations val) judgement)))
+        (when-not (= #{:L} (:violated row))
+          (is (= (:valid? row) (invariants/valid? judgement []))))))))
+
+(deftest each-invariant-is-violated-by-histories-named-for-it
+  (let [named (frequencies (for [[file {:keys [violated]}] @expected
+                                 :let [[_ id] (re-matches #"bad/([A-Z0-9]+)-.*" file)]
+                                 :when id]
+                             (do (is (contains? violated (keyword id)) file)
+                                 (keyword id))))]
+    (is (set/subset? (set invariants/ids) (set (keys named))))
+    (is (every? #(<= 5 %) (vals named)))))
