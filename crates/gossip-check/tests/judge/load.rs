@@ -100,7 +100,7 @@ impl World {
                 self.lose(client, request);
             }
             Some((request, None)) => {
-                let answer = (request.f != "section").then(|| self.apply(&request)).unwrap_or(Ok(Value::Nil));
+                let answer = if request.f == "section" { Ok(Value::Nil) } else { self.apply(&request) };
                 self.clients[client].pending = Some((request, Some(answer)));
             }
             Some((request, Some(_))) if self.chance(8) => self.lose(client, request),

@@ -1,6 +1,8 @@
 //! The judge against a whole service: one that keeps its promises is never accused, whatever clients and faults do; one with
 //! a planted bug is, by the invariant that the bug breaks.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod load;
 mod service;
 
