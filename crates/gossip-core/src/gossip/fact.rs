@@ -40,7 +40,7 @@ pub struct Delta {
     pub incarnation: u64,
     /// What the receiver must have already; zero for one that has nothing of this life.
     pub after: u64,
-    /// By rising counter. Not empty.
+    /// By rising counter. Empty only if the owner published nothing yet in this life; then `after` is zero.
     pub facts: Vec<Fact>,
 }
 
@@ -74,8 +74,11 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), Invalid> {
 impl Delta {
     /// Holds a delta of another node to the bounds and the order of its facts.
     pub fn check(&self) -> Result<(), Invalid> {
-        if self.facts.is_empty() || self.facts.len() > MAX_KEYS {
-            return Err(Invalid::new("facts", "must be 1 to 64"));
+        if self.facts.len() > MAX_KEYS {
+            return Err(Invalid::new("facts", "must be at most 64"));
+        }
+        if self.facts.is_empty() && self.after != 0 {
+            return Err(Invalid::new("facts", "must not be empty after others"));
         }
         let mut last = self.after;
         for fact in &self.facts {

@@ -62,7 +62,7 @@ impl Facts {
         self.owners.get(&owner).map_or(Version::default(), |owned| owned.version)
     }
 
-    /// What a node that has `theirs` lacks of an owner's facts, and its size in bytes. `None` if it lacks nothing.
+    /// What a node that has `theirs` lacks of an owner's facts. `None` if it lacks nothing.
     pub fn delta(&self, owner: NodeId, theirs: Version) -> Option<Delta> {
         if self.planted.is(Mutant::GossipOwnFactsOnly) && owner != self.me {
             return None;
@@ -80,10 +80,10 @@ impl Facts {
             .map(|(key, held)| Fact { key: key.clone(), value: held.value.clone(), counter: held.counter })
             .collect();
         facts.sort_by_key(|fact| fact.counter);
-        (!facts.is_empty()).then_some(Delta { owner, incarnation, after, facts })
+        Some(Delta { owner, incarnation, after, facts })
     }
 
-    /// Takes what is new of a checked delta; the keys that changed. A delta that would leave a gap is not taken: the
+    /// Takes what is new of a checked delta; the keys that changed or ended with an earlier life. A delta that would leave a gap is not taken: the
     /// digest of the next round asks again.
     pub fn apply(&mut self, delta: &Delta) -> Vec<String> {
         let held = self.version(delta.owner);
@@ -98,16 +98,19 @@ impl Facts {
             return Vec::new();
         }
         let owned = self.owners.entry(delta.owner).or_default();
-        if newer_life {
-            *owned = Owned { version: Version { incarnation: delta.incarnation, counter: 0 }, ..Owned::default() };
-        }
         let mut changed = Vec::new();
+        if newer_life {
+            owned.version = Version { incarnation: delta.incarnation, counter: 0 };
+            changed.extend(std::mem::take(&mut owned.facts).into_keys());
+        }
         for fact in &delta.facts {
             let full = owned.facts.len() >= MAX_KEYS && !owned.facts.contains_key(&fact.key);
             if (fact.counter > owned.version.counter || overwrite) && !full {
                 owned.version.counter = fact.counter;
                 owned.facts.insert(fact.key.clone(), Held { value: fact.value.clone(), counter: fact.counter });
-                changed.push(fact.key.clone());
+                if !changed.contains(&fact.key) {
+                    changed.push(fact.key.clone());
+                }
             }
         }
         changed

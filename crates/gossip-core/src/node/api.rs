@@ -20,9 +20,11 @@ pub struct Config {
     pub seed: u64,
     /// The failure detector.
     pub membership: membership::Config,
-    /// How often facts are compared with another node's. Above 32 nodes it is stretched by `log2(n / 32) + 1`, so that
-    /// digests, which grow with n, do not fill the network.
+    /// How often facts are compared with another node's.
     pub sync_interval: Duration,
+    /// In a cluster of more nodes than this the interval is stretched by `log2(n / this) + 1`, as memberlist does (there: above
+    /// 32), so that digests, which grow with n, do not fill the network.
+    pub sync_stretch_above: usize,
     /// The most bytes of facts in one message; at least one delta is sent.
     pub delta_bytes: usize,
 }
@@ -37,6 +39,7 @@ impl Config {
             seed,
             membership: membership::Config::default(),
             sync_interval: Duration::from_millis(500),
+            sync_stretch_above: 32,
             delta_bytes: 64 * 1024,
         }
     }
@@ -106,7 +109,7 @@ pub enum Event {
     MemberLeft(NodeId),
     /// Remembered no longer, nor its facts.
     MemberForgotten(NodeId),
-    /// An owner's value is a new one; [`super::Node::view`] has it.
+    /// An owner has a new value, or none since its life ended; [`super::Node::view`] tells.
     FactChanged {
         /// Whose.
         owner: NodeId,

@@ -12,9 +12,6 @@ use crate::gossip::{Delta, Version};
 use crate::membership::{Claim, NodeId, Status};
 use crate::time::Time;
 
-/// Up to this many nodes the interval is as configured.
-const UNSTRETCHED: f64 = 32.0;
-
 /// One side's part of an exchange.
 #[derive(Debug, Default)]
 struct Lacks {
@@ -42,11 +39,11 @@ impl Node {
     }
 
     fn sync_interval(&self) -> Duration {
-        let nodes = self.membership.live() as f64;
-        if nodes <= UNSTRETCHED {
+        let (nodes, above) = (self.membership.live(), self.config.sync_stretch_above.max(1));
+        if nodes <= above {
             return self.config.sync_interval;
         }
-        self.config.sync_interval.mul_f64((nodes / UNSTRETCHED).log2() + 1.0)
+        self.config.sync_interval.mul_f64((nodes as f64 / above as f64).log2() + 1.0)
     }
 
     fn lost(&self) -> Vec<NodeId> {

@@ -83,6 +83,10 @@ fn a_new_life_outranks_the_old_one_even_when_it_began_lower() {
         net.crash(4);
         net.run(SECOND);
         net.start(4, life, &[1]);
+        net.run(10 * SECOND);
+        for id in 1..=5 {
+            assert_eq!(net.node(id).facts().of(4).count(), 0, "life {life}, node {id}: the old life has ended");
+        }
         net.publish(4, "applied", "new");
         net.run(10 * SECOND);
         assert_eq!(net.informed(&[1, 2, 3, 4, 5], 4, "applied", "new"), 5, "life {life}");

@@ -1,6 +1,8 @@
 //! Membership and facts between real nodes in virtual time.
 
 mod facts;
+mod figures;
+mod measure;
 mod members;
 mod messages;
 #[cfg(feature = "mutants")]

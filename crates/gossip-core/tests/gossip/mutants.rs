@@ -76,7 +76,7 @@ fn without_local_health_the_slow_accuse_the_healthy() {
             net.stall(2, 4 * SECOND);
             net.run(6 * SECOND);
         }
-        let suspicion = |event: &gossip_core::node::Event| matches!(event, gossip_core::node::Event::MemberSuspect(node) if *node != 2);
+        let suspicion = |event: &Event| matches!(event, Event::MemberSuspect(node) if *node != 2);
         net.events.iter().filter(|(_, _, event)| suspicion(event)).count()
     };
     let healthy: usize = (0..20).map(|seed| accused(Plan { seed, ..Plan::default() })).sum();
