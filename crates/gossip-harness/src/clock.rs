@@ -14,6 +14,11 @@ impl Clock {
         Clock { origin: reading() }
     }
 
+    /// A reading of the same system clock, taken anywhere on this machine, as nanoseconds since the start.
+    pub fn place(self, reading: u64) -> i64 {
+        i64::try_from(i128::from(reading) - i128::from(self.origin)).unwrap_or(i64::MAX)
+    }
+
     /// Nanoseconds since the start.
     pub fn now(self) -> u64 {
         reading() - self.origin

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
@@ -37,6 +38,41 @@ fn is_bad(line: &str) -> bool {
     line.split_whitespace().take(2).any(|word| word == "ERROR")
 }
 
+/// The lines of a JSON log with their time on a clock whose zero was at `origin`. Lines without a time take that of the line before.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn timed_lines(path: &Path, origin: SystemTime) -> Result<Vec<(i64, String)>> {
+    let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    let zero = origin.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as i64;
+    let (mut lines, mut at) = (Vec::new(), 0);
+    for line in BufReader::new(file).split(b'\n') {
+        let line = String::from_utf8_lossy(&line.with_context(|| format!("reading {}", path.display()))?).into_owned();
+        if let Some(nanos) = timestamp(&line) {
+            at = (nanos - zero).max(at);
+        }
+        lines.push((at, line));
+    }
+    Ok(lines)
+}
+
+/// Nanoseconds since 1970 of `"timestamp":"2026-11-24T02:29:46.270460Z"`.
+fn timestamp(line: &str) -> Option<i64> {
+    let text = line.split_once("\"timestamp\":\"")?.1.split_once('Z')?.0;
+    let (date, time) = text.split_once('T')?;
+    let mut date = date.splitn(3, '-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let mut time = time.splitn(3, ':');
+    let (hours, minutes): (i64, i64) = (time.next()?.parse().ok()?, time.next()?.parse().ok()?);
+    let seconds: f64 = time.next()?.parse().ok()?;
+    // Days from civil, by Howard Hinnant's algorithm.
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    Some((days * 86_400 + hours * 3600 + minutes * 60) * 1_000_000_000 + (seconds * 1e9) as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +93,16 @@ mod tests {
         ] {
             assert!(!is_bad(line), "{line}");
         }
+    }
+
+    #[test]
+    fn lines_have_their_time_on_the_histories_clock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("n1.log");
+        std::fs::write(&path, "{\"timestamp\":\"2026-11-23T10:15:31.250000Z\"}\nplain\n").unwrap();
+        let origin = UNIX_EPOCH + std::time::Duration::from_secs(1_795_428_930);
+        let lines = timed_lines(&path, origin).unwrap();
+        assert_eq!(lines.iter().map(|(at, _)| at / 1_000_000).collect::<Vec<_>>(), [1250, 1250]);
     }
 
     #[test]

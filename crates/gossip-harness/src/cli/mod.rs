@@ -1,1 +1,151 @@
+//! The command line of `gossip-verify`.
+
 pub mod options;
+pub mod progress;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+use gossip_check::judge::{Options, Validity, check_file};
+use gossip_check::report::{RunInfo, text};
+use tokio::sync::watch;
+
+use self::options::{RunArgs, Spec};
+use self::progress::Progress;
+use crate::rng::Stream;
+use crate::runner::{Outcome, Run};
+
+/// Bad arguments, as Jepsen exits.
+pub const BAD_ARGUMENTS: u8 = 254;
+/// The harness crashed.
+pub const CRASH: u8 = 255;
+
+const EXIT_CODES: &str = "Exit codes: 0 valid, 1 invalid, 2 unknown, 254 bad arguments, 255 the harness crashed.
+
+Examples:
+  gossip-verify test --workload lease-exclusivity --nemesis pause-random-node
+  gossip-verify test --workload full-lifecycle --nemesis combined --nodes 5 --time-limit 120 --test-seed 1774
+  gossip-verify check store/latest/history.edn";
+
+/// Starts real nodes, drives them, disturbs them, and judges what they did.
+#[derive(Debug, Parser)]
+#[command(name = "gossip-verify", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `gossip-verify` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one workload under one nemesis and judge the history
+    Test(RunArgs),
+    /// Judge a history of any tier again
+    Check {
+        /// For example store/latest/history.edn
+        file: PathBuf,
+    },
+    /// List workloads and nemeses
+    List,
+}
+
+/// Carries a command out. Answers the exit code.
+pub async fn run(cli: Cli) -> u8 {
+    let done = match cli.command {
+        Command::Test(args) => test(&args).await,
+        Command::Check { file } => Ok(check(&file)),
+        Command::List => Ok(list()),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("gossip-verify: {error:#}");
+        CRASH
+    })
+}
+
+fn refuse(line: &str) -> u8 {
+    eprintln!("gossip-verify: {line}");
+    BAD_ARGUMENTS
+}
+
+/// Turns true at the first Ctrl-C or SIGTERM; the second one ends the process at once.
+fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (stop, stopped) = watch::channel(false);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stop.send_replace(true) {
+                // The watchdog takes the nodes along.
+                std::process::exit(i32::from(CRASH));
+            }
+        }
+    });
+    Ok(stopped)
+}
+
+async fn test(args: &RunArgs) -> anyhow::Result<u8> {
+    let first = match args.spec() {
+        Ok(spec) => spec,
+        Err(line) => return Ok(refuse(&line)),
+    };
+    let stop = stop_signal()?;
+    let mut seeds = Stream::new(first.seed, "further runs");
+    let mut worst = Validity::True;
+    for number in 0..args.test_count {
+        let seed = if number == 0 { first.seed } else { seeds.below(1 << 31) };
+        let outcome = one(Spec { seed, ..first.clone() }, stop.clone(), &Progress::new()).await?;
+        print!("{}", outcome.report);
+        println!("\nResults: {}", outcome.folder.display());
+        worst = Validity::merge([worst, outcome.validity]);
+        if worst != Validity::True || *stop.borrow() {
+            break;
+        }
+    }
+    Ok(worst.exit_code())
+}
+
+async fn one(spec: Spec, stop: watch::Receiver<bool>, progress: &Progress) -> anyhow::Result<Outcome> {
+    let (workload, nemesis, seed) = (spec.workload.name(), spec.nemesis.name(), spec.seed);
+    let run = Run::new(spec);
+    progress.say(&format!("{workload} under {nemesis}, seed {seed}, schedule {}", run.digest()));
+    run.carry_out(stop, progress).await
+}
+
+fn check(file: &Path) -> u8 {
+    match check_file(file, &Options::default()) {
+        Ok((ops, verdict)) => {
+            let span = ops.last().map_or(0, |op| op.time) - ops.first().map_or(0, |op| op.time);
+            let info = RunInfo {
+                title: "JEPSEN REPORT".into(),
+                workload: file.display().to_string(),
+                nemesis: "as recorded".into(),
+                nodes: Vec::new(),
+                duration_s: span as f64 / 1e9,
+                concurrency: 0,
+                seed: 0,
+                schedule_digest: String::new(),
+                repro: format!("gossip-verify check {}", file.display()),
+            };
+            print!("{}", text(&info, &verdict, &ops));
+            verdict.validity.exit_code()
+        }
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
+fn list() -> u8 {
+    println!("workloads (default nemesis):");
+    for kind in crate::workload::Kind::ALL {
+        println!("  {:24} ({})", kind.name(), kind.default_nemesis().name());
+    }
+    println!("nemeses:");
+    for nemesis in crate::schedule::Nemesis::ALL {
+        println!("  {}", nemesis.name());
+    }
+    0
+}

@@ -1,10 +1,12 @@
 //! A cluster of real nodes on this machine.
 
+mod local;
 mod ports;
 mod process;
 mod watchdog;
 mod wiring;
 
+pub use local::{Cluster, Node, Plan};
 pub use ports::Port;
 pub use process::Process;
 pub use watchdog::Watchdog;

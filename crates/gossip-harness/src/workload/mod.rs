@@ -1,5 +1,26 @@
 //! The workload catalogue.
 
+mod calls;
+mod checkpoint_fence;
+mod concurrent_acquisition;
+mod crash_recovery;
+mod full_lifecycle;
+mod gossip_convergence;
+mod keys;
+mod lease_exclusivity;
+mod partitioned;
+mod process_pause;
+mod session;
+mod shard_acquisition;
+mod split_correctness;
+mod worker;
+
+pub use calls::{Caller, MAIN, Outcome, SIDE, run_of};
+pub use session::{Extra, Finish, Mix, Session};
+pub use worker::{Worker, register};
+
+use gossip_check::invariants::Invariant;
+
 use crate::schedule::Nemesis;
 
 /// Every workload. What each does and what would be a violation stands at the head of its file.
@@ -85,6 +106,37 @@ impl Kind {
             Kind::ConcurrentAcquisition => 4,
             _ => 2,
         }
+    }
+
+    /// From what its sessions are drawn.
+    pub fn mix(self) -> Mix {
+        match self {
+            Kind::ShardAcquisition => shard_acquisition::MIX,
+            Kind::LeaseExclusivity => lease_exclusivity::MIX,
+            Kind::CheckpointFence => checkpoint_fence::MIX,
+            Kind::SplitCorrectness => split_correctness::MIX,
+            Kind::ConcurrentAcquisition => concurrent_acquisition::MIX,
+            Kind::CrashRecovery => crash_recovery::MIX,
+            Kind::FullPartition | Kind::AsymmetricPartition => partitioned::MIX,
+            Kind::ProcessPause => process_pause::MIX,
+            Kind::GossipConvergence => gossip_convergence::MIX,
+            Kind::FullLifecycle => full_lifecycle::MIX,
+        }
+    }
+
+    /// What a run of it must have given the judge something to check by, or else it is unknown.
+    pub fn required(self) -> Vec<Invariant> {
+        use Invariant as I;
+        let mut required = vec![I::S1, I::S2, I::S4, I::S6, I::S7, I::S8];
+        match self {
+            Kind::ConcurrentAcquisition => {}
+            Kind::GossipConvergence => required.push(I::G1),
+            Kind::SplitCorrectness | Kind::CrashRecovery => required.push(I::S3),
+            Kind::LeaseExclusivity | Kind::CheckpointFence => required.push(I::S5),
+            Kind::FullLifecycle => required.extend([I::S3, I::S5]),
+            _ => {}
+        }
+        required
     }
 
     /// The length of its leases.

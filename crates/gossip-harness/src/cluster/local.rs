@@ -1,0 +1,308 @@
+//! A cluster under test: nodes, the links between them, and what a nemesis can do to both.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use gossip_client::{Client, Options};
+use tokio::time::sleep;
+
+use super::{Port, Process, Watchdog, Wiring};
+use crate::schedule::{Skew, node_name};
+
+/// A node that does not serve within this time after it was started never will.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How a cluster is started.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many nodes.
+    pub nodes: usize,
+    /// The node's binary.
+    pub binary: PathBuf,
+    /// Planted in every node.
+    pub mutant: Option<String>,
+    /// Where logs go.
+    pub logs: PathBuf,
+}
+
+/// One node.
+#[derive(Debug)]
+pub struct Node {
+    /// For example `n1`.
+    pub name: String,
+    /// Where clients reach it: through a proxy.
+    pub address: SocketAddr,
+    process: Process,
+    port: Port,
+    data: PathBuf,
+    clock: PathBuf,
+}
+
+/// The cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Its nodes, by number.
+    pub nodes: Vec<Node>,
+    /// The links.
+    pub wiring: Wiring,
+    plan: Plan,
+    client: Client,
+    deaths: Vec<String>,
+    // Goes with the cluster.
+    _folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// Starts the nodes and waits until all of them serve.
+    ///
+    /// # Errors
+    /// A port, a folder or a process could not be had, or a node does not serve in time.
+    pub async fn start(plan: Plan) -> Result<Cluster> {
+        let folder = tempfile::Builder::new().prefix("gossip-verify-").tempdir().context("making a folder")?;
+        let dog = Arc::new(Watchdog::start()?);
+        let ports = (0..plan.nodes).map(|_| Port::take()).collect::<Result<Vec<_>>>()?;
+        let real: Vec<SocketAddr> = ports.iter().map(|port| (Ipv4Addr::LOCALHOST, port.number()).into()).collect();
+        let wiring = Wiring::open(&real, true, true).await?;
+        let node = |(number, port): (usize, Port)| -> Result<Node> {
+            let name = node_name(number);
+            let address = wiring.client_via(number).context("every node has a client link")?;
+            let log = plan.logs.join(format!("{name}.log"));
+            let process = Process::new(name.clone(), plan.binary.clone(), Vec::new(), log, Arc::clone(&dog));
+            let (data, clock) = (folder.path().join(&name), folder.path().join(format!("{name}.clock")));
+            Ok(Node { name, address, process, port, data, clock })
+        };
+        let nodes = ports.into_iter().enumerate().map(node).collect::<Result<Vec<_>>>()?;
+        let addresses = nodes.iter().map(|node| node.address.to_string()).collect();
+        let options =
+            Options { attempt: Duration::from_secs(1), deadline: Duration::from_secs(5), ..Options::default() };
+        let client = Client::lazy(addresses, options)?;
+        let mut cluster = Cluster { nodes, wiring, plan, client, deaths: Vec::new(), _folder: folder };
+        let founders = cluster.founders();
+        for number in 0..cluster.nodes.len() {
+            let arguments = cluster.arguments(number, &["--peers", &founders]);
+            cluster.nodes[number].process.set_arguments(arguments);
+            cluster.nodes[number].process.start()?;
+        }
+        cluster.serving(START_PATIENCE).await?;
+        Ok(cluster)
+    }
+
+    fn founders(&self) -> String {
+        let pairs: Vec<_> = self.nodes.iter().map(|node| format!("{}={}", node.name, node.address)).collect();
+        pairs.join(",")
+    }
+
+    fn arguments(&self, number: usize, membership: &[&str]) -> Vec<String> {
+        let node = &self.nodes[number];
+        let via: Vec<_> = (0..self.nodes.len())
+            .filter_map(|to| Some(format!("{}={}", self.nodes[to].name, self.wiring.via(number, to)?)))
+            .collect();
+        let mut arguments: Vec<String> = [
+            "--id",
+            &node.name,
+            "--listen",
+            &format!("127.0.0.1:{}", node.port.number()),
+            "--data",
+            &node.data.display().to_string(),
+            "--log-format",
+            "json",
+            "--snapshot-entries",
+            "500",
+            "--unsafe-testing",
+            "--clock-control",
+            &node.clock.display().to_string(),
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        if !via.is_empty() {
+            arguments.extend(["--peer-via".to_owned(), via.join(",")]);
+        }
+        if let Some(mutant) = &self.plan.mutant {
+            arguments.extend(["--mutant".to_owned(), mutant.clone()]);
+        }
+        arguments.extend(membership.iter().map(|&word| word.to_owned()));
+        arguments
+    }
+
+    /// A client of the cluster.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The number of the node that leads, as the nodes themselves see it.
+    pub async fn leader(&self) -> Option<usize> {
+        let asked = (0..self.nodes.len()).map(|number| async move {
+            let client = self.client.pinned(&self.nodes[number].address.to_string());
+            let status = tokio::time::timeout(Duration::from_millis(300), client.status()).await.ok()?.ok()?;
+            (status.ready && status.leader == status.node).then_some((status.term, number))
+        });
+        futures::future::join_all(asked).await.into_iter().flatten().max().map(|(_, number)| number)
+    }
+
+    /// Waits until every node that runs can serve.
+    ///
+    /// # Errors
+    /// One cannot, or has ended.
+    pub async fn serving(&mut self, patience: Duration) -> Result<()> {
+        let start = Instant::now();
+        for number in 0..self.nodes.len() {
+            loop {
+                self.note_deaths();
+                let node = &mut self.nodes[number];
+                if !node.process.is_up() {
+                    let tail = tail(&self.plan.logs.join(format!("{}.log", node.name)));
+                    bail!("{} does not run: {tail}", node.name);
+                }
+                let client = self.client.pinned(&node.address.to_string());
+                if client.status().await.is_ok_and(|status| status.ready) {
+                    break;
+                }
+                if start.elapsed() > patience {
+                    bail!("{} does not serve within {patience:?}", node.name);
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_deaths(&mut self) {
+        let deaths = self.nodes.iter_mut().filter_map(|node| node.process.take_death());
+        self.deaths.extend(deaths);
+    }
+
+    /// What ended although nobody asked it to.
+    pub fn deaths(&mut self) -> &[String] {
+        self.note_deaths();
+        &self.deaths
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn kill(&mut self, number: usize) -> Result<()> {
+        self.note_deaths();
+        self.nodes[number].process.kill().await.map(drop)
+    }
+
+    /// Starts every node that is down. Answers which.
+    ///
+    /// # Errors
+    /// One cannot be started.
+    pub fn start_all(&mut self) -> Result<Vec<usize>> {
+        self.note_deaths();
+        let mut started = Vec::new();
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            if !node.process.is_up() {
+                node.process.start()?;
+                started.push(number);
+            }
+        }
+        Ok(started)
+    }
+
+    /// SIGSTOP. Answers whether the process was then seen stopped.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn pause(&mut self, number: usize) -> Result<bool> {
+        let process = &mut self.nodes[number].process;
+        process.pause()?;
+        for _ in 0..100 {
+            if process.is_seen_stopped() {
+                return Ok(true);
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(false)
+    }
+
+    /// SIGCONT to every paused node. Answers which.
+    ///
+    /// # Errors
+    /// A signal could not be sent.
+    pub fn resume_all(&mut self) -> Result<Vec<usize>> {
+        let mut resumed = Vec::new();
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            if node.process.is_paused() && node.process.is_up() {
+                node.process.resume()?;
+                resumed.push(number);
+            }
+        }
+        Ok(resumed)
+    }
+
+    /// Bends a node's clocks.
+    ///
+    /// # Errors
+    /// The control file cannot be written.
+    pub fn skew(&self, number: usize, skew: Skew) -> Result<()> {
+        let path = &self.nodes[number].clock;
+        let text = format!("rate={}\nwall_offset_ms={}\n", f64::from(skew.rate_ppm) / 1e6, skew.wall_ms);
+        // A node that reads half of it would run on half of it.
+        let fresh = path.with_extension("new");
+        std::fs::write(&fresh, text).with_context(|| format!("writing {}", fresh.display()))?;
+        std::fs::rename(&fresh, path).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Takes a node out of the group, then stops it and forgets its data.
+    ///
+    /// # Errors
+    /// The group did not do it in time.
+    pub async fn shrink(&mut self, number: usize) -> Result<()> {
+        let name = self.nodes[number].name.clone();
+        self.client.remove_node(&name).await.with_context(|| format!("removing {name}"))?;
+        let node = &mut self.nodes[number];
+        if node.process.is_up() {
+            // It may be about to stop by itself, being removed: both are well.
+            let _ = node.process.terminate(Duration::from_secs(5)).await;
+        }
+        let _ = node.process.take_death();
+        std::fs::remove_dir_all(&node.data).with_context(|| format!("emptying {}", node.data.display()))
+    }
+
+    /// Brings back, empty, every node that the group does not have. Answers which.
+    ///
+    /// # Errors
+    /// The group did not do it in time.
+    pub async fn grow(&mut self) -> Result<Vec<usize>> {
+        let members = self.client.members().await.context("asking for the members")?;
+        let mut grown = Vec::new();
+        for number in 0..self.nodes.len() {
+            let (name, address) = (self.nodes[number].name.clone(), self.nodes[number].address.to_string());
+            if members.iter().any(|member| member.node == name) {
+                continue;
+            }
+            self.client.add_node(&name, &address).await.with_context(|| format!("adding {name}"))?;
+            let others: Vec<_> =
+                self.nodes.iter().filter(|node| node.name != name).map(|node| node.address.to_string()).collect();
+            let arguments = self.arguments(number, &["--advertise", &address, "--join", &others.join(",")]);
+            let process = &mut self.nodes[number].process;
+            process.set_arguments(arguments);
+            process.start()?;
+            grown.push(number);
+        }
+        Ok(grown)
+    }
+
+    /// Stops every node cleanly.
+    pub async fn stop(&mut self) {
+        self.note_deaths();
+        for node in &mut self.nodes {
+            if node.process.is_up()
+                && let Err(error) = node.process.terminate(Duration::from_secs(10)).await
+            {
+                self.deaths.push(format!("{}: {error:#}", node.name));
+            }
+        }
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    text.lines().last().unwrap_or("its log is empty").to_owned()
+}

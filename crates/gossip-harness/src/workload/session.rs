@@ -1,0 +1,165 @@
+//! What a worker means to do: sessions, drawn from the seed before the run.
+//!
+//! A session takes one lease, works under it and ends it in some way. What comes of it depends on the service and on the faults;
+//! what is *meant* does not, and goes into the schedule's digest.
+
+use std::fmt::Write as _;
+
+use crate::rng::Stream;
+
+/// How a session leaves its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// Gives it back.
+    Release,
+    /// Lets it run out, then writes once more: a zombie.
+    Zombie,
+    /// Finishes the shard.
+    Complete,
+    /// Sets the shard aside.
+    Park,
+    /// Splits the shard into children.
+    SplitReplace,
+    /// Splits the rest off and goes on.
+    SplitResidual,
+}
+
+/// What else a session tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// Nothing.
+    None,
+    /// Sends its first request again under the same op id when all is over.
+    Replay,
+    /// Uses its first op id for another request.
+    Reuse,
+    /// Reads the shard, from any node.
+    Read,
+    /// Unparks the shard first.
+    Unpark,
+    /// Ends the side run.
+    CancelSide,
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The root to acquire; `None`: claim whatever is free.
+    pub root: Option<usize>,
+    /// In the side run, which is cancelled on the way.
+    pub side: bool,
+    /// Waits in line if the lease is held.
+    pub wait: bool,
+    /// Moves of the cursor.
+    pub checkpoints: u64,
+    /// Enters an unfenced critical section between moves.
+    pub section: bool,
+    /// Renews the lease between moves.
+    pub renew: bool,
+    /// How it ends.
+    pub finish: Finish,
+    /// What else.
+    pub extra: Extra,
+}
+
+/// From what sessions are drawn. Numbers are weights or percentages.
+#[derive(Clone, Copy, Debug)]
+pub struct Mix {
+    /// Roots of the main run.
+    pub roots: usize,
+    /// Roots of the side run; 0: there is none.
+    pub side_roots: usize,
+    /// Sessions that claim instead of naming a root, in percent.
+    pub claim: u64,
+    /// Sessions that wait in line, in percent.
+    pub wait: u64,
+    /// Most moves of the cursor in a session.
+    pub checkpoints: u64,
+    /// Sessions with critical sections, in percent.
+    pub section: u64,
+    /// Sessions that renew, in percent.
+    pub renew: u64,
+    /// Weights of [`Finish`] in its order.
+    pub finish: [u64; 6],
+    /// Weights of [`Extra`] in its order.
+    pub extra: [u64; 6],
+}
+
+fn weighted<T: Copy>(rng: &mut Stream, weights: &[u64; 6], items: [T; 6]) -> T {
+    let mut at = rng.below(weights.iter().sum::<u64>().max(1));
+    for (weight, item) in weights.iter().zip(items) {
+        if at < *weight {
+            return item;
+        }
+        at -= weight;
+    }
+    items[0]
+}
+
+impl Mix {
+    /// The next session of a worker.
+    pub fn draw(&self, rng: &mut Stream) -> Session {
+        use Extra as E;
+        use Finish as F;
+        let side = self.side_roots > 0 && rng.chance(15);
+        let roots = if side { self.side_roots } else { self.roots };
+        Session {
+            root: (!rng.chance(self.claim)).then(|| rng.below(roots as u64) as usize),
+            side,
+            wait: rng.chance(self.wait),
+            checkpoints: rng.between(1, self.checkpoints),
+            section: rng.chance(self.section),
+            renew: rng.chance(self.renew),
+            finish: weighted(
+                rng,
+                &self.finish,
+                [F::Release, F::Zombie, F::Complete, F::Park, F::SplitReplace, F::SplitResidual],
+            ),
+            extra: weighted(rng, &self.extra, [E::None, E::Replay, E::Reuse, E::Read, E::Unpark, E::CancelSide]),
+        }
+    }
+
+    /// The first sessions of each worker, as text: for the digest.
+    pub fn intents(&self, seed: u64, workers: usize) -> String {
+        let mut text = String::new();
+        for worker in 0..workers {
+            let mut rng = Mix::stream(seed, worker);
+            for _ in 0..64 {
+                let _ = writeln!(text, "{worker} {:?}", self.draw(&mut rng));
+            }
+        }
+        text
+    }
+
+    /// The stream from which `worker` draws its sessions.
+    pub fn stream(seed: u64, worker: usize) -> Stream {
+        Stream::new(seed, &format!("worker-{worker}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Kind;
+
+    #[test]
+    fn intents_depend_on_the_seed_alone() {
+        for kind in Kind::ALL {
+            let mix = kind.mix();
+            assert_eq!(mix.intents(7, 4), mix.intents(7, 4));
+            assert_ne!(mix.intents(7, 4), mix.intents(8, 4));
+        }
+    }
+
+    #[test]
+    fn every_weight_above_zero_is_drawn_and_none_at_zero() {
+        let mix = Kind::FullLifecycle.mix();
+        let mut rng = Mix::stream(1, 0);
+        let drawn: Vec<Session> = (0..2000).map(|_| mix.draw(&mut rng)).collect();
+        for finish in [Finish::Release, Finish::Zombie, Finish::Complete, Finish::Park, Finish::SplitReplace] {
+            assert!(drawn.iter().any(|session| session.finish == finish), "{finish:?}");
+        }
+        let calm = Kind::ConcurrentAcquisition.mix();
+        assert!((0..2000).map(|_| calm.draw(&mut rng)).all(|session| session.finish == Finish::Release));
+    }
+}
