@@ -83,7 +83,7 @@ impl Error {
 
     /// Whether the lease under which this was tried is gone for good.
     pub fn is_lease_lost(&self) -> bool {
-        const LOST: [&str; 9] = [
+        const LOST: [&str; 8] = [
             "FENCE_MISMATCH",
             "LEASE_EXPIRED",
             "NOT_OWNER",
@@ -92,7 +92,6 @@ impl Error {
             "SHARD_NOT_FOUND",
             "RUN_ENDED",
             "RUN_NOT_FOUND",
-            "CLUSTER_MISMATCH",
         ];
         LOST.contains(&&self.reason[..])
     }

@@ -38,9 +38,10 @@ pub(crate) struct Attempt {
     pub(crate) time: Duration,
 }
 
-/// The first pause between two attempts; it doubles up to [`LONGEST_PAUSE`].
+/// The first pause between two attempts; it doubles up to [`LONGEST_PAUSE`]. A new leader is there a few hundred milliseconds
+/// after the old one fell, and should not wait for its clients.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Calls `attempt`, which keeps to its time, until it succeeds, fails for good, or time or tries are over. A failed attempt
 /// tells which address it asked.
@@ -74,7 +75,7 @@ where
         let wait = match (next, &hint) {
             // A fresh hint is followed at once, but not for ever: two nodes may point at each other.
             (Next::AskLeader, Some(_)) if hints < 2 => Duration::ZERO,
-            _ => error.retry_after.unwrap_or(pause),
+            _ => spread(error.retry_after.unwrap_or(pause)),
         };
         hints += u32::from(next == Next::AskLeader);
         if Instant::now() + wait >= end {
@@ -85,11 +86,16 @@ where
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
         direction = match (next, hint) {
-            (Next::AskLeader, Some(leader)) => Direction::To(leader),
+            (Next::AskLeader | Next::AskAnother, Some(leader)) if leader != address => Direction::To(leader),
             (Next::AskLeader | Next::AskAnother, _) => Direction::Away(address),
             _ => Direction::Stay,
         };
     }
+}
+
+/// Up to a quarter longer, so that clients that failed together do not come back together.
+fn spread(pause: Duration) -> Duration {
+    pause.mul_f64(1.0 + rand::random::<f64>() / 4.0)
 }
 
 #[cfg(test)]
@@ -157,7 +163,16 @@ mod tests {
         let circle = ["b:1", "a:1", "b:1", "a:1"].map(|leader| Err(hint(leader)));
         let (result, _) = run(POLICY, circle.into_iter().chain([Ok(1)]).collect()).await;
         assert_eq!(result, Ok(1));
-        assert_eq!(begun.elapsed(), FIRST_PAUSE * 3, "two at once, then one pause and one twice as long");
+        let paused = begun.elapsed();
+        assert!(paused >= FIRST_PAUSE * 3 && paused <= FIRST_PAUSE * 4, "{paused:?}: two at once, then 1 + 2 pauses");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_stops_may_name_the_leader_and_one_that_names_itself_is_left() {
+        let stopping = Error { reason: "STOPPING".into(), ..hint("b:1") };
+        let (result, directions) = run(POLICY, vec![Err(stopping), Err(hint("n")), Ok(1)]).await;
+        assert_eq!(result, Ok(1));
+        assert_eq!(directions, [Direction::Stay, Direction::To("b:1".into()), away()]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -206,7 +221,7 @@ mod tests {
         let attempts = Cell::new(0);
         let result: Result<(), Error> = with_retries(POLICY, |_| {
             attempts.set(attempts.get() + 1);
-            let error = Error { retry_after: Some(Duration::from_secs(2)), ..refusal("OVERLOADED", true) };
+            let error = Error { retry_after: Some(Duration::from_millis(1_900)), ..refusal("OVERLOADED", true) };
             ready(Err((error, "n".to_string())))
         })
         .await;

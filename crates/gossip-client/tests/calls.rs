@@ -1,5 +1,7 @@
 //! How calls find their node, what is tried again, and what is said about what may have happened.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::Duration;

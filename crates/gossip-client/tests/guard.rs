@@ -1,5 +1,7 @@
 //! Guards against a node, by a clock that the test sets.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! `gossipctl` as scripts use it: its command line, its exit codes, and its answers from a real node.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};

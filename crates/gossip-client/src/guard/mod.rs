@@ -69,7 +69,7 @@ impl LeaseGuard {
     /// Acquires a shard and keeps the lease. Must be called inside a tokio runtime.
     ///
     /// # Errors
-    /// As for [`Client::acquire`].
+    /// As for [`Client::acquire`]. After an indefinite one the lease may have been granted; it runs out by itself.
     pub async fn acquire(
         client: &Client,
         run: &str,

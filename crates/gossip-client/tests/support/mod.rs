@@ -1,7 +1,7 @@
 //! A node that answers from a script and remembers what it was asked.
 
 // Each test file compiles this module for itself and uses a part of it.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::collections::VecDeque;
 use std::pin::Pin;
