@@ -6,6 +6,7 @@
 mod etcd;
 mod failover;
 mod gossip;
+mod gossip_table;
 mod load;
 mod processes;
 mod services;
@@ -31,6 +32,12 @@ struct Options {
     /// Fail-overs measured of each kind
     #[arg(long, default_value_t = 5)]
     failovers: usize,
+    /// Print the gossip table alone
+    #[arg(long)]
+    gossip_only: bool,
+    /// The largest cluster of the gossip table; 0 leaves it out
+    #[arg(long, default_value_t = 1000)]
+    gossip_nodes: u64,
     /// Leave etcd out
     #[arg(long)]
     alone: bool,
@@ -38,6 +45,12 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.gossip_nodes > 0 {
+        gossip_table::print(options.gossip_nodes);
+    }
+    if options.gossip_only {
+        return ExitCode::SUCCESS;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(bench(&options))) {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use gossip_core::membership::{NodeId, Status};
 use gossip_core::node::{Event, Input};
 use gossip_core::time::Time;
 
-use crate::net::{Net, Plan};
+use super::net::{Net, Plan};
 
 const SECOND: Duration = Duration::from_secs(1);
 const ROUND: Duration = Duration::from_millis(500);
