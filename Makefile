@@ -22,6 +22,10 @@ test: ## All tests; what CI calls
 sim: ## Simulator: sweep the three levels for about a minute, print the coverage
 	$(CARGO) run --release --locked -p gossip-sim -- sweep --levels 1,2,3 $(ARGS)
 
+maelstrom: ## The Maelstrom table, one report each (ARGS= names of runs); needs maelstrom on PATH or in MAELSTROM
+	$(CARGO) build --release --locked -p gossip-worker --bin maelstrom_gossip
+	tools/maelstrom $(ARGS)
+
 check: ## Format and lint, changing nothing
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings

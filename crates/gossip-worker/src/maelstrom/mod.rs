@@ -12,6 +12,7 @@ mod kv;
 mod logs;
 mod node;
 mod replica;
+pub mod report;
 mod spread;
 mod stdio;
 mod txn;

@@ -324,7 +324,14 @@ impl Node {
         Ok(())
     }
 
-    fn spread<S: Sum>(&mut self, sends: Vec<(NodeIndex, Value)>) {
+    fn spread<S: Sum>(&mut self, sends: Vec<(NodeIndex, Value)>)
+    where
+        Spread<S>: Part,
+    {
+        if let Some(epoch) = Part::of(self).as_mut().and_then(Spread::<S>::new_role) {
+            let name = self.identity.as_ref().map_or("", |i| i.name.as_str());
+            self.log.push(format!("{name} is the hub of epoch {epoch}"));
+        }
         for (to, message) in sends {
             self.send(to as usize, body(json!({ "type": "spread", "of": S::KIND, "message": message })));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gossip_core::broadcast::{Broadcast, Config, History, Input, Message, NodeIndex, Origin, Output};
+use gossip_core::broadcast::{Broadcast, Config, History, Input, Message, NodeIndex, Origin, Output, View};
 use gossip_core::time::Time;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -91,17 +91,27 @@ impl Counter {
 pub(super) struct Spread<S: Sum> {
     me: Origin,
     protocol: Broadcast<S::Payload>,
+    /// The view of which [`Self::new_role`] told last.
+    told: View,
     pub(super) sum: S,
 }
 
 impl<S: Sum> Spread<S> {
     pub(super) fn new(node: NodeIndex, nodes: NodeIndex, life: u64, config: Config, now: Time) -> Self {
         let protocol = Broadcast::new(node, nodes, life, S::HISTORY, config, now);
-        Spread { me: Origin { node, life }, protocol, sum: S::default() }
+        Spread { me: Origin { node, life }, protocol, told: View::default(), sum: S::default() }
     }
 
     pub(super) fn deadline(&self) -> Time {
         self.protocol.deadline()
+    }
+
+    /// The epoch in which this node took the hub's role, once.
+    pub(super) fn new_role(&mut self) -> Option<u64> {
+        let view = self.protocol.view();
+        let new = view != self.told && view.epoch > 0 && view.hub == self.me.node;
+        self.told = view;
+        new.then_some(view.epoch)
     }
 
     pub(super) fn give(&mut self, now: Time, given: S::Payload) -> Result<Vec<(NodeIndex, Value)>, Fault> {

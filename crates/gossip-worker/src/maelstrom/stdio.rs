@@ -14,6 +14,7 @@ use super::node::Node;
 /// # Errors
 /// Stdin cannot be read or stdout not be written.
 pub fn run(mut node: Node) -> io::Result<()> {
+    eprintln!("process {}", std::process::id());
     let start = Instant::now();
     let lines = read_lines();
     let mut stdout = io::BufWriter::new(io::stdout().lock());
