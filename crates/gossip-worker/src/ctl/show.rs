@@ -156,7 +156,7 @@ pub(super) fn change(run: &RunInfo) -> Report {
 pub(super) fn progress(run: &RunInfo) -> Report {
     let counts = run.counts;
     let all = counts.active + counts.parked + counts.done + counts.cancelled;
-    let percent = if all == 0 { 0 } else { counts.done * 100 / all };
+    let percent = (counts.done * 100).checked_div(all).unwrap_or(0);
     let json = json!({
         "run": run.run, "status": run.status.name(), "done": counts.done, "active": counts.active,
         "parked": counts.parked, "cancelled": counts.cancelled, "shards": all, "percent": percent,
