@@ -92,6 +92,8 @@ mutants! {
     NoLocalHealth = "no-local-health",
     /// A death is believed on the word of one (no healthy node dies).
     DeathBelievedUnheard = "death-believed-unheard",
+    /// Who is held dead goes on accusing others (no healthy node is suspected for long).
+    DeadAreHeard = "dead-are-heard",
     /// Confirmations do not shorten a suspicion (time to detect a crash).
     SuspicionIgnoresConfirmations = "suspicion-ignores-confirmations",
 }

@@ -13,7 +13,7 @@ impl Membership {
             return self.hear_of_self(from, claim);
         }
         // Who is held dead may speak for himself alone. One that is cut off in one direction accuses everybody.
-        if claim.node != from && (self.is_gone(from) || (self.is_gone(claim.by) && claim.by != claim.node)) {
+        if claim.node != from && (self.is_not_heard(from) || (self.is_not_heard(claim.by) && claim.by != claim.node)) {
             return;
         }
         let Some(held) = self.members.get(&claim.node).map(|member| member.standing) else {
@@ -140,8 +140,9 @@ impl Membership {
         self.effects.push_back(Effect::Changed { node, status: standing.status });
     }
 
-    fn is_gone(&self, node: NodeId) -> bool {
-        self.members.get(&node).is_some_and(|member| !member.standing.status.is_live())
+    fn is_not_heard(&self, node: NodeId) -> bool {
+        !self.planted.is(Mutant::DeadAreHeard)
+            && self.members.get(&node).is_some_and(|member| !member.standing.status.is_live())
     }
 
     /// Speaks up when others hold more of this node than it said: refutes, or raises itself above an earlier life.
@@ -157,8 +158,8 @@ impl Membership {
         }
         // Accused although it lives: it may be slow (Lifeguard, section IV.A). The word of the dead proves nothing.
         if matches!(claim.standing.status, Status::Suspect | Status::Dead)
-            && !self.is_gone(from)
-            && !self.is_gone(claim.by)
+            && !self.is_not_heard(from)
+            && !self.is_not_heard(claim.by)
         {
             self.health.worse(1);
         }

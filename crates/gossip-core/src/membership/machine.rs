@@ -271,7 +271,8 @@ impl Membership {
         self.effects.push_back(Effect::Send { to, message, claims });
     }
 
-    fn has_news(&self) -> bool {
+    /// Whether there are claims that this node has not passed on often enough yet.
+    pub fn has_news(&self) -> bool {
         !self.news.is_empty() && self.ring.len() > 0
     }
 

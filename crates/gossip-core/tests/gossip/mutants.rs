@@ -7,7 +7,7 @@ use gossip_core::mutants::{Mutant, Planted};
 use gossip_core::node::Event;
 
 use crate::net::{Net, Plan};
-use crate::stability::deaths_within_sides;
+use crate::stability::{deaths_within_sides, suspicions_beside_a_deaf_node};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -89,6 +89,11 @@ fn a_death_believed_on_one_word_buries_the_healthy() {
     let buried = |plan: Plan| !deaths_within_sides(plan).is_empty();
     assert_eq!(seen(|seed| buried(Plan { seed, ..Plan::default() })), 0);
     assert!(seen(|seed| buried(plan(seed, Mutant::DeathBelievedUnheard))) >= 15);
+}
+
+#[test]
+fn the_dead_when_heard_make_the_healthy_suspect_each_other() {
+    assert!(seen(|seed| suspicions_beside_a_deaf_node(plan(seed, Mutant::DeadAreHeard)) > 0) >= 15);
 }
 
 #[test]

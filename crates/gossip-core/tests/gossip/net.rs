@@ -234,6 +234,11 @@ impl Net {
         self.events.clear();
     }
 
+    /// Whether a node still passes claims on.
+    pub(crate) fn has_news(&self) -> bool {
+        self.hosts.values().any(|host| host.up && host.node.membership().has_news())
+    }
+
     /// Whether each of these nodes holds exactly these nodes for live.
     pub(crate) fn agreed(&self, ids: &[NodeId]) -> bool {
         ids.iter().all(|id| {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gossip_core::membership::Status;
 use gossip_core::node::Event;
 use gossip_core::time::Time;
 
@@ -61,7 +62,7 @@ fn one_way(nodes: u64, plan: Plan, deaf: bool) -> Net {
 #[test]
 fn a_node_cut_off_in_one_direction_makes_no_other_dead() {
     for (nodes, deaf) in [(3, true), (3, false), (5, true), (5, false), (25, true), (25, false)] {
-        for seed in 0..10 {
+        for seed in 0..5 {
             for loss in [0.0, 0.05] {
                 let mut net = one_way(nodes, Plan { seed, loss, ..Plan::default() }, deaf);
                 let of_healthy = |(_, by, node): &(_, u64, u64)| *by != 2 && *node != 2;
@@ -78,19 +79,26 @@ fn a_node_cut_off_in_one_direction_makes_no_other_dead() {
     }
 }
 
+/// Two minutes beside a deaf node, from when it is known for dead: how often the others suspect each other. It accuses one after
+/// the other, slowly, as its local health is at its worst.
+pub(crate) fn suspicions_beside_a_deaf_node(plan: Plan) -> usize {
+    let mut net = Net::joined(25, plan);
+    net.cut.extend((1..=25).filter(|id| *id != 2).map(|id| (id, 2)));
+    while !(1..=25).all(|id| id == 2 || net.status(id, 2) == Some(Status::Dead)) {
+        net.run(SECOND);
+        assert!(net.now < Time::from_millis(300_000), "a deaf node is noticed");
+    }
+    net.forget_counts();
+    net.run(120 * SECOND);
+    let of_healthy = |by: u64, event: &Event| by != 2 && matches!(event, Event::MemberSuspect(node) if *node != 2);
+    net.events.iter().filter(|(_, by, event)| of_healthy(*by, event)).count()
+}
+
 /// A deaf node accuses everybody. Once it is known for dead nobody listens: the others do not even suspect each other.
 #[test]
 fn once_it_is_known_for_dead_its_accusations_are_not_heard() {
     for seed in 0..20 {
-        let mut net = one_way(10, Plan { seed, ..Plan::default() }, true);
-        net.forget_counts();
-        net.run(120 * SECOND);
-        let suspicions: Vec<_> = net
-            .events
-            .iter()
-            .filter(|(_, by, event)| *by != 2 && matches!(event, Event::MemberSuspect(node) if *node != 2))
-            .collect();
-        assert!(suspicions.is_empty(), "seed {seed}: {suspicions:?}");
+        assert_eq!(suspicions_beside_a_deaf_node(Plan { seed, ..Plan::default() }), 0, "seed {seed}");
     }
 }
 
@@ -132,7 +140,7 @@ fn a_lost_link_is_bridged_by_the_others() {
 /// Loss alone kills nobody.
 #[test]
 fn a_tenth_lost_makes_no_healthy_node_dead() {
-    for seed in 0..10 {
+    for seed in 0..5 {
         let mut net = Net::joined(25, Plan { seed, loss: 0.1, ..Plan::default() });
         net.run(600 * SECOND);
         assert!(net.deaths().is_empty(), "seed {seed}: {:?}", net.deaths());
