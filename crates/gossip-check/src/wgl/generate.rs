@@ -105,7 +105,7 @@ fn apply_to_register(state: &mut Option<i64>, input: RegisterInput) -> RegisterO
 }
 
 /// Milliseconds of the lease clock.
-const LEASE_MS: i64 = 200;
+const LEASE_MS: i64 = 50;
 
 #[derive(Debug, Clone, Default)]
 struct TrueShard {
@@ -189,7 +189,7 @@ impl World {
     fn run(&mut self) {
         let mut busy = 0;
         while self.left > 0 || busy > 0 {
-            self.lease_clock += i64::from(self.dice.below(8 * self.shards.len() as u64) == 0);
+            self.lease_clock += i64::from(self.dice.below(2 * self.shards.len() as u64) == 0);
             let i = self.dice.below(self.clients.len() as u64) as usize;
             match self.clients[i].phase.clone() {
                 Phase::Idle if self.left > 0 => {
