@@ -2,5 +2,7 @@
 
 mod eventual;
 mod net;
+mod process;
 mod protocol;
 mod replicated;
+mod report;
