@@ -1,15 +1,13 @@
 //! A whole node: store, core, transport and services, from start to clean stop.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use gossip_core::consensus::{Change, Group, Role};
 use gossip_core::coordination::State;
 use gossip_proto::FILE_DESCRIPTOR_SET;
-use gossip_proto::v1;
 use gossip_proto::v1::cluster_service_server::ClusterServiceServer;
 use gossip_proto::v1::peer_service_server::PeerServiceServer;
 use gossip_proto::v1::run_service_server::RunServiceServer;
@@ -25,6 +23,7 @@ use tonic_health::ServingStatus;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::driver::{Driver, Handle, Parts, Stopped};
+use crate::gossip::{Gossip, Known as GossipKnown, Packets};
 use crate::join::{self, Known};
 use crate::server::{Cluster, Gate, Runs, Shards};
 use crate::store::{Disk, StoreError};
@@ -101,9 +100,16 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
         node = %local.name, id = local.id, cluster = %local.cluster, listen = %serving,
         log_entries = known.recovered.entries.len(), "starting"
     );
-    let (core, ended) = start_core(&settings, &local, known)?;
+    let members = known.members.clone();
+    let (core, ended, outbound) = start_core(&settings, &local, known)?;
     let switches = Switches { draining: watch::channel(false).0, closing: watch::channel(false).0 };
-    let server = tokio::spawn(serve(listener, services(&settings, &local, &core, &switches).await));
+    let clock = Clock::new(settings.clock_control.clone());
+    let own = (local.id, settings.address.as_str());
+    let (gossip, packets, known) =
+        Gossip::new(own, &members, clock, settings.planted, outbound, core.clone()).map_err(Exit::Fatal)?;
+    tokio::spawn(gossip.run(switches.draining.subscribe()));
+    let routes = services(&settings, &local, &core, (packets, known), &switches).await;
+    let server = tokio::spawn(serve(listener, routes));
     started(serving);
     let outcome = wait(&core, ended).await;
     if outcome.is_ok() {
@@ -115,7 +121,9 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
     outcome
 }
 
-fn start_core(settings: &Settings, local: &Local, known: Known) -> Result<(Handle, JoinHandle<Stopped>), Exit> {
+type Started = (Handle, JoinHandle<Stopped>, Arc<Mutex<Outbound>>);
+
+fn start_core(settings: &Settings, local: &Local, known: Known) -> Result<Started, Exit> {
     let mut clock = Clock::new(settings.clock_control.clone());
     let now = clock.now();
     let mut config = settings.group.clone();
@@ -125,13 +133,16 @@ fn start_core(settings: &Settings, local: &Local, known: Known) -> Result<(Handl
         .map_err(|e| Exit::Fatal(e.to_string()))?;
     let slot = Arc::new(OnceLock::new());
     let runtime = tokio::runtime::Handle::current();
-    let mut outbound =
-        Outbound::new(local.clone(), &known.members, settings.detours.clone(), Arc::clone(&slot), runtime);
-    let send = move |message, members: &[_]| outbound.send(message, members);
+    let outbound = Outbound::new(local.clone(), &known.members, settings.detours.clone(), Arc::clone(&slot), runtime);
+    let outbound = Arc::new(Mutex::new(outbound));
+    let shared = Arc::clone(&outbound);
+    let send = move |message, members: &[_]| {
+        shared.lock().unwrap_or_else(PoisonError::into_inner).send(message, members);
+    };
     let system = |e: std::io::Error| Exit::Fatal(format!("the system gives no thread: {e}"));
     let (driver, core) = Driver::new(group, Parts { storage: known.disk, clock, send }).map_err(system)?;
     slot.get_or_init(|| core.clone());
-    Ok((core, tokio::spawn(driver.run())))
+    Ok((core, tokio::spawn(driver.run()), outbound))
 }
 
 /// Waits for a reason to stop: a signal, the node's removal, or a core that cannot go on.
@@ -186,18 +197,19 @@ async fn drain(core: &Handle, switches: &Switches) {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
-async fn services(settings: &Settings, local: &Local, core: &Handle, switches: &Switches) -> tonic::service::Routes {
+async fn services(
+    settings: &Settings,
+    local: &Local,
+    core: &Handle,
+    (packets, known): (Packets, GossipKnown),
+    switches: &Switches,
+) -> tonic::service::Routes {
     let (health, health_service) = tonic_health::server::health_reporter();
     tokio::spawn(report_health(health, core.ready(), switches.draining.subscribe()));
-    let gate = Gate::new(core.clone(), switches.draining.subscribe());
+    let gate = Gate::new(core.clone(), known.clone(), switches.draining.subscribe());
     let data = settings.data.clone();
-    let cluster = Cluster::new(
-        core.clone(),
-        local.clone(),
-        Arc::new(move || folder_bytes(&data)),
-        Arc::new(|_| (v1::Health::Unspecified, HashMap::new())),
-    );
-    let inbound = Inbound::new(local.clone(), core.clone(), Arc::new(|_, _| {}), switches.closing.subscribe());
+    let cluster = Cluster::new(core.clone(), local.clone(), Arc::new(move || folder_bytes(&data)), known);
+    let inbound = Inbound::new(local.clone(), core.clone(), packets, switches.closing.subscribe());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

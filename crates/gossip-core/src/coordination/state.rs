@@ -66,6 +66,11 @@ impl State {
         State { data, planted, scratch: Vec::new() }
     }
 
+    /// Active shards of all tenants.
+    pub fn active_shards(&self) -> u64 {
+        self.data.tenants.values().flat_map(|tenant| tenant.runs.values()).map(|run| run.counts.active).sum()
+    }
+
     /// The lease clock as of the last applied entry.
     pub fn clock(&self) -> Stamp {
         self.data.clock

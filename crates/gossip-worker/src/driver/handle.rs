@@ -31,6 +31,8 @@ pub struct StatusPage {
     pub members: Members,
     /// Whether this node was removed.
     pub removed: bool,
+    /// Active shards in the state as it stands here.
+    pub active_shards: u64,
 }
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;

@@ -173,8 +173,9 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
             Event::Status(reply) => {
                 let members = self.group.members().clone();
                 let removed = self.group.is_removed();
+                let active_shards = self.group.machine().active_shards();
                 // Whoever asked may have gone.
-                let _ = reply.send(StatusPage { status: self.group.status(), members, removed });
+                let _ = reply.send(StatusPage { status: self.group.status(), members, removed, active_shards });
             }
             Event::Peer(message) => inputs.push(ServiceInput::Message(message)),
             Event::Unreachable(node) => inputs.push(ServiceInput::Unreachable(node)),

@@ -1,6 +1,5 @@
 //! `ClusterService`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,10 +10,8 @@ use tonic::{Request, Response, Status};
 
 use super::error;
 use crate::driver::{Handle, StatusPage};
+use crate::gossip::Known;
 use crate::transport::Local;
-
-/// What the gossip knows of a member, by name: its health and the facts it published.
-pub type Facts = Arc<dyn Fn(&str) -> (v1::Health, HashMap<String, String>) + Send + Sync>;
 
 /// The service of the cluster itself.
 #[derive(Clone)]
@@ -23,7 +20,7 @@ pub struct Cluster {
     local: Local,
     started: Instant,
     store_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
-    facts: Facts,
+    known: Known,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -33,9 +30,9 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Serves what `core` knows; `store_bytes` tells the size of the store, `facts` what the gossip knows.
-    pub fn new(core: Handle, local: Local, store_bytes: Arc<dyn Fn() -> u64 + Send + Sync>, facts: Facts) -> Self {
-        Cluster { core, local, started: Instant::now(), store_bytes, facts }
+    /// Serves what `core` knows; `store_bytes` tells the size of the store, `known` what the gossip knows.
+    pub fn new(core: Handle, local: Local, store_bytes: Arc<dyn Fn() -> u64 + Send + Sync>, known: Known) -> Self {
+        Cluster { core, local, started: Instant::now(), store_bytes, known }
     }
 
     async fn page(&self) -> Result<StatusPage, Status> {
@@ -48,7 +45,7 @@ impl Cluster {
     }
 
     fn wire_member(&self, member: &Member) -> v1::Member {
-        let (health, facts) = (self.facts)(&member.name);
+        let (health, facts) = self.known.of(member.id);
         v1::Member {
             node: member.name.clone(),
             node_id: member.id,
@@ -72,7 +69,7 @@ fn wire_role(role: Role) -> v1::Role {
 #[tonic::async_trait]
 impl ClusterService for Cluster {
     async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
-        let StatusPage { status, members, removed } = self.page().await?;
+        let StatusPage { status, members, removed, .. } = self.page().await?;
         let leader = status.leader.and_then(|id| members.nodes.iter().find(|member| member.id == id));
         Ok(Response::new(v1::StatusResponse {
             node: self.local.name.clone(),

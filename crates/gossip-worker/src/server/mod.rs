@@ -6,19 +6,21 @@ mod error;
 mod runs;
 mod shards;
 
-pub use cluster::{Cluster, Facts};
+pub use cluster::Cluster;
 pub use runs::Runs;
 pub use shards::Shards;
 
 use std::time::Duration;
 
+use gossip_core::consensus::Refusal;
 use gossip_core::coordination::answer::{Query, View};
 use gossip_core::coordination::{Answer, Command, Invalid, Op, OpId, RunId, TenantId, TenantQuery};
 use gossip_proto::errors::ErrorDetail;
 use tokio::sync::watch;
 use tonic::Status;
 
-use crate::driver::{Handle, ReadAnswer};
+use crate::driver::{Failure, Handle, ReadAnswer};
+use crate::gossip::Known;
 
 /// A wait in line longer than this is cut: callers renew it, and a node that stops is not held up.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -27,6 +29,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Gate {
     core: Handle,
+    known: Known,
     draining: watch::Receiver<bool>,
 }
 
@@ -39,9 +42,20 @@ struct Target<'a> {
 }
 
 impl Gate {
-    /// The way to `core`, closed to mutations when `draining` turns true.
-    pub fn new(core: Handle, draining: watch::Receiver<bool>) -> Self {
-        Gate { core, draining }
+    /// The way to `core`, closed to mutations when `draining` turns true. `known` helps callers to a leader.
+    pub fn new(core: Handle, known: Known, draining: watch::Receiver<bool>) -> Self {
+        Gate { core, known, draining }
+    }
+
+    /// Where consensus here knows no leader, the gossip may have heard of one.
+    async fn hinted(&self, failure: Failure) -> Failure {
+        let Failure::Refused(refusal @ Refusal::NotLeader { .. }, None) = failure else { return failure };
+        let (leader, page) = (self.known.leader(), self.core.status().await);
+        let member = page.and_then(|page| {
+            let own = page.status.id;
+            page.members.nodes.into_iter().find(|member| Some(member.id) == leader && member.id != own)
+        });
+        Failure::Refused(refusal, member)
     }
 
     async fn mutate(&self, target: Target<'_>, wait_ms: u64, op: Result<Op, Invalid>) -> Result<Answer, Status> {
@@ -55,7 +69,10 @@ impl Gate {
         let outcome = self.core.submit(command, wait).await;
         let reason = outcome.as_ref().err().map_or("OK", error::reason);
         metrics::counter!("gossip_operations_total", "operation" => name, "outcome" => reason).increment(1);
-        outcome.map_err(error::failed)
+        match outcome {
+            Ok(answer) => Ok(answer),
+            Err(failure) => Err(error::failed(self.hinted(failure).await)),
+        }
     }
 
     async fn read(&self, tenant: &str, consistency: i32, query: Result<Query, Invalid>) -> Result<ReadAnswer, Status> {

@@ -1,7 +1,5 @@
 //! The way in: checks who calls, puts snapshots together, hands messages to the core.
 
-use std::sync::Arc;
-
 use gossip_proto::errors::ErrorDetail;
 use gossip_proto::v1;
 use gossip_proto::v1::peer_message::Message as Frame;
@@ -11,27 +9,20 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Local, codec};
 use crate::driver::Handle;
-
-/// Takes a packet of the gossip: from whom, and its bytes.
-pub(crate) type TakeGossip = Arc<dyn Fn(u64, Vec<u8>) + Send + Sync>;
+use crate::gossip::Packets;
 
 /// The peer service.
+#[derive(Debug)]
 pub struct Inbound {
     local: Local,
     core: Handle,
-    gossip: TakeGossip,
+    gossip: Packets,
     draining: watch::Receiver<bool>,
-}
-
-impl std::fmt::Debug for Inbound {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inbound").field("local", &self.local).finish_non_exhaustive()
-    }
 }
 
 impl Inbound {
     /// Serves peers of `local`'s cluster until `draining` turns true.
-    pub fn new(local: Local, core: Handle, gossip: TakeGossip, draining: watch::Receiver<bool>) -> Self {
+    pub fn new(local: Local, core: Handle, gossip: Packets, draining: watch::Receiver<bool>) -> Self {
         Inbound { local, core, gossip, draining }
     }
 
@@ -79,7 +70,8 @@ impl PeerService for Inbound {
                         _ => metrics::counter!("gossip_peer_refused_messages_total").increment(1),
                     }
                 }
-                Some(Frame::Gossip(packet)) => (self.gossip)(hello.from, packet),
+                // What does not fit is lost, as gossip allows.
+                Some(Frame::Gossip(packet)) => drop(self.gossip.try_send((hello.from, packet))),
                 Some(Frame::Hello(_)) | None => {
                     metrics::counter!("gossip_peer_refused_messages_total").increment(1);
                 }

@@ -82,10 +82,15 @@ impl Outbound {
         }
     }
 
-    /// Sends a packet of the gossip.
-    pub fn gossip(&mut self, to: NodeId, packet: Vec<u8>, members: &[Member]) {
+    /// Sends a packet of the gossip to a node that consensus may not know yet.
+    pub fn gossip(&mut self, to: NodeId, address: Option<String>, packet: Vec<u8>) {
+        if let Some(address) = address
+            && !self.known.contains_key(&to)
+        {
+            self.known.insert(to, address);
+        }
         // Gossip allows for loss.
-        let _ = self.push(to, Item::Gossip(packet), members);
+        let _ = self.push(to, Item::Gossip(packet), &[]);
     }
 
     fn push(&mut self, to: NodeId, item: Item, members: &[Member]) -> bool {
