@@ -104,20 +104,6 @@ fn links_that_are_cut_one_by_one_leave_everyone_served() {
         }
         net.load(1000, 50, 10);
         net.run(15 * SECOND);
-        if net.missing() > 0 {
-            for n in 0..25usize {
-                let m = net.published.keys().filter(|p| !net.have[n].contains_key(p)).count();
-                if m > 0 {
-                    println!("node {n} lacks {m}: {:?}", net.nodes[n]);
-                    println!(
-                        "cut {:?}",
-                        net.cut.iter().filter(|(a, b)| *a == n as u32 || *b == n as u32).collect::<Vec<_>>()
-                    );
-                    let h = net.nodes[n].view().hub as usize;
-                    println!("hub {:?}", net.nodes[h]);
-                }
-            }
-        }
         assert_eq!(net.missing(), 0, "seed {seed}: with the links still cut");
     }
 }
