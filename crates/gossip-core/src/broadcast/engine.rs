@@ -106,7 +106,12 @@ impl<P: Clone + Debug> Broadcast<P> {
 
     /// After how long without an acknowledgement this node gives up on its parent.
     pub fn failover_after(&self) -> Duration {
-        self.config.min_failover.max(self.ack_delay.timeout()) + self.config.batch
+        (self.config.min_failover + self.config.batch).max(self.ack_delay.timeout())
+    }
+
+    /// How long it then waits for somebody who hears the hub, who would answer without any window.
+    pub(super) fn asking_time(&self) -> Duration {
+        (self.config.min_failover / 2).max(self.ack_delay.timeout().saturating_sub(self.config.batch))
     }
 
     pub(super) fn is_hub(&self) -> bool {

@@ -140,7 +140,7 @@ impl<P: Clone + Debug> Broadcast<P> {
         if asked.is_empty() {
             return self.take_over();
         }
-        self.doubt = Doubt::Asking(now + self.failover_after() / 2);
+        self.doubt = Doubt::Asking(now + self.asking_time());
         for p in asked {
             self.send_header(p, Ask::Hub);
         }

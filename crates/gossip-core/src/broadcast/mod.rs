@@ -11,9 +11,9 @@
 //! * **Loss shows in the vector.** A node that is behind a sender after taking its message asks for the rest; an unacknowledged
 //!   tail is sent again.
 //! * **Fail-over.** A leaf whose hub does not acknowledge within [`Broadcast::failover_after`] asks a few random nodes whether they
-//!   hear the hub. If one does, only this leaf's own link is broken and it goes on through that node; if none does within half
-//!   that time again, it takes the role over. Both sides of a partition do so, and the views merge by epoch when it heals: a hub
-//!   keeps probing whom it cannot reach.
+//!   hear the hub. If one does, only this leaf's own link is broken and it goes on through that node; if none does within half a
+//!   second more ([`Config::min_failover`] / 2, longer where acknowledgements take long), it takes the role over. Both sides of a
+//!   partition do so, and the views merge by epoch when it heals: a hub keeps probing whom it cannot reach.
 //! * **Anti-entropy.** In addition each node sends its vector to one random node every [`Config::digest`], which repairs what
 //!   no rule above foresaw. Otherwise nothing is sent while nobody lacks anything.
 //!

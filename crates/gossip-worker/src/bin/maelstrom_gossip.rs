@@ -29,6 +29,9 @@ enum Command {
         /// What to call the run; its workload if not given.
         #[arg(long)]
         name: Option<String>,
+        /// What was done to the nodes from outside Maelstrom.
+        #[arg(long)]
+        nemesis: Option<String>,
         /// The latency between servers that the run had, in milliseconds.
         #[arg(long, default_value_t = 0)]
         latency_ms: u64,
@@ -51,9 +54,9 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let batch = Duration::from_millis(options.batch_ms);
     match options.command {
-        Some(Command::Report { folder, name, latency_ms, messages, median_ms, max_ms, command }) => {
+        Some(Command::Report { folder, name, nemesis, latency_ms, messages, median_ms, max_ms, command }) => {
             let (latency, bounds) = (Duration::from_millis(latency_ms), Bounds { messages, median_ms, max_ms });
-            report(&folder, Circumstances { bounds, name, latency, batch, command })
+            report(&folder, Circumstances { bounds, name, nemesis, latency, batch, command })
         }
         None => run(batch),
     }

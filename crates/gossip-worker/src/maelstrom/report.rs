@@ -27,6 +27,8 @@ pub struct Circumstances {
     pub bounds: Bounds,
     /// What the run is called, if not as its workload.
     pub name: Option<String>,
+    /// What was done to the nodes from outside Maelstrom.
+    pub nemesis: Option<String>,
     /// The network's latency between servers.
     pub latency: Duration,
     /// [`super::Settings::batch`].
@@ -193,7 +195,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let title = format!("MAELSTROM REPORT — {}", self.title);
         writeln!(f, "{title}\n{}", "═".repeat(title.chars().count()))?;
-        let nemesis = if self.nemesis { "partition" } else { "none" };
+        let by_maelstrom = self.nemesis.then_some("partition");
+        let faults: Vec<&str> = by_maelstrom.into_iter().chain(self.circumstances.nemesis.as_deref()).collect();
+        let nemesis = if faults.is_empty() { "none".into() } else { faults.join(", ") };
         writeln!(
             f,
             "Nodes: {}   Duration: {:.0}s   Operations: {}   Nemesis: {nemesis}",
@@ -225,10 +229,10 @@ impl fmt::Display for Report {
             writeln!(f, "Messages:      per op: {messages:.2} (servers)")?;
         }
         if let Some((rounds, bound)) = self.rounds() {
-            let status = match (self.nemesis, rounds <= bound) {
-                (true, _) => "NOT JUDGED (partitioned)",
-                (false, true) => "WITHIN BOUND",
-                (false, false) => "BEYOND BOUND",
+            let status = match (faults.is_empty(), rounds <= bound) {
+                (false, _) => "NOT JUDGED (faults)",
+                (true, true) => "WITHIN BOUND",
+                (true, false) => "BEYOND BOUND",
             };
             writeln!(
                 f,

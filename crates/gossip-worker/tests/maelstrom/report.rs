@@ -103,11 +103,15 @@ fn a_bound_without_a_figure_and_a_checker_that_cannot_tell_are_unknown() {
 }
 
 #[test]
-fn rounds_are_not_judged_while_links_were_cut() {
+fn rounds_are_not_judged_under_faults() {
     let cut =
         format!("{HISTORY}{{:index 6, :time 20000000001, :type :info, :process :nemesis, :f :start-partition}}\n");
     let text = read(&folder(RESULTS, &cut), Bounds::default()).expect("a report").to_string();
-    assert!(text.contains("Nemesis: partition") && text.contains("Status: NOT JUDGED (partitioned)"), "{text}");
+    assert!(text.contains("Nemesis: partition\n") && text.contains("Status: NOT JUDGED (faults)"), "{text}");
+    let root = folder(RESULTS, &cut);
+    let circumstances = Circumstances { nemesis: Some("hub-pause".into()), ..Circumstances::default() };
+    let report = Report::read(&root.path().join("broadcast/20260101T000000.000Z"), circumstances).expect("a report");
+    assert!(report.to_string().contains("Nemesis: partition, hub-pause\n"), "{report}");
 }
 
 #[test]
