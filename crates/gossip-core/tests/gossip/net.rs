@@ -239,12 +239,13 @@ impl Net {
         self.hosts.values().any(|host| host.up && host.node.membership().has_news())
     }
 
-    /// Whether each of these nodes holds exactly these nodes for live.
+    /// Whether each of these nodes holds exactly these nodes for live. Under loss some node of a large cluster is always suspected
+    /// by somebody, for as long as its refutation takes.
     pub(crate) fn agreed(&self, ids: &[NodeId]) -> bool {
         ids.iter().all(|id| {
             let membership = self.node(*id).membership();
-            let live = membership.members().values().filter(|member| member.standing.status == Status::Alive).count();
-            live + 1 == ids.len() && ids.iter().all(|other| self.status(*id, *other) == Some(Status::Alive))
+            let is_live = |other| membership.standing(other).is_some_and(|standing| standing.status.is_live());
+            membership.live() == ids.len() && ids.iter().all(|other| is_live(*other))
         })
     }
 
