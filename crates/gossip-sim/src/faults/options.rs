@@ -131,6 +131,8 @@ pub struct DiskOptions {
 /// What of [`gossip_core::consensus::Config`] is drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupOptions {
+    /// One tick.
+    pub tick: Nanos,
     /// Entries between snapshots.
     pub snapshot_entries: u64,
     /// Entries kept behind one.
@@ -181,6 +183,18 @@ impl Options {
         !self.faults.has(Fault::WildRate)
     }
 
+    /// The same settings without some kinds of faults.
+    #[must_use]
+    pub fn without(mut self, kinds: FaultSet) -> Self {
+        self.faults = kinds.iter().fold(self.faults, FaultSet::without);
+        let zero = |fault, ppm: &mut u32| *ppm = if kinds.has(fault) { 0 } else { *ppm };
+        zero(Fault::Loss, &mut self.net.loss);
+        zero(Fault::Duplicate, &mut self.net.duplicate);
+        zero(Fault::Reorder, &mut self.net.reorder);
+        zero(Fault::LostAnswer, &mut self.net.lost_answer);
+        self
+    }
+
     /// A rate of a clock in this run: exact, off within the margin, or beyond it.
     pub fn draw_rate(&self, rng: &mut Rng, kind: Fault) -> u64 {
         if self.faults.has(Fault::WildRate) && rng.chance(500_000) {
@@ -227,6 +241,7 @@ fn draw_net(rng: &mut Rng, faults: FaultSet, force: u32) -> NetOptions {
 fn draw_group(rng: &mut Rng) -> GroupOptions {
     let snapshot_entries = rng.within(20, 300);
     GroupOptions {
+        tick: 20 * MILLI,
         snapshot_entries,
         keep_entries: rng.within(0, snapshot_entries / 2),
         max_in_flight: if rng.chance(100_000) { rng.within(1, 4) as usize } else { 4096 },

@@ -60,6 +60,25 @@ pub enum Action {
     Replace(usize),
     /// Leadership is handed to this node.
     Transfer(usize),
+    /// Nothing: it was left out.
+    Nothing,
+}
+
+impl Planned {
+    /// Leaves it out. Its number stays taken.
+    pub fn omit(&mut self) {
+        (self.action, self.lasts) = (Action::Nothing, 0);
+    }
+
+    /// Whether the workers that it names exist.
+    pub fn fits(&self, options: &Options) -> bool {
+        match self.action {
+            Action::CutWorker(worker) | Action::PauseWorker(worker) | Action::WorkerRate(worker, _) => {
+                worker < options.workers
+            }
+            _ => true,
+        }
+    }
 }
 
 /// Which node a fault strikes.

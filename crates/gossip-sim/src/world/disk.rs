@@ -54,7 +54,9 @@ struct Image {
 impl Image {
     fn write(&mut self, write: Persist) {
         if let Some(snapshot) = write.snapshot {
-            self.forget_conflicts(snapshot.index, snapshot.term);
+            if !write.keeps_log {
+                self.entries.clear();
+            }
             self.snapshot = Some(snapshot);
         }
         if let Some(hard_state) = write.hard_state {
@@ -70,14 +72,6 @@ impl Image {
             while self.entries.front().is_some_and(|first| first.index <= index) {
                 self.entries.pop_front();
             }
-        }
-    }
-
-    /// A snapshot of another node replaces the log, unless the log holds the entry at which it was made.
-    fn forget_conflicts(&mut self, index: u64, term: u64) {
-        let holds = self.entries.iter().any(|entry| entry.index == index && entry.term == term);
-        if !holds {
-            self.entries.clear();
         }
     }
 }

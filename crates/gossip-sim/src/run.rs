@@ -1,0 +1,176 @@
+//! One seed, from its first event to its verdict.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use gossip_check::history::Op;
+use gossip_check::judge::{self, Validity, judge};
+use gossip_core::mutants::Planted;
+
+use crate::faults::options::{Length, Level, Options};
+use crate::faults::{FaultSet, schedule};
+use crate::invariants::{Rule, Violation};
+use crate::reach::Reach;
+use crate::world::{Stats, World};
+
+/// What to run: everything that decides about it.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// The level.
+    pub level: Level,
+    /// How long.
+    pub length: Length,
+    /// Nodes, if that is not to be drawn.
+    pub nodes: Option<usize>,
+    /// What is left out of what the seed draws.
+    pub cut: Cut,
+    /// The planted bug.
+    pub planted: Planted,
+    /// Whether the trace is to be read.
+    pub readable: bool,
+    /// Whether the history goes to the judge.
+    pub judged: bool,
+}
+
+/// What is left out of a run so that less remains to be read. What stays is drawn as before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Kinds of faults that do not exist.
+    pub kinds: FaultSet,
+    /// Faults of the schedule, by number, that do not strike.
+    pub strikes: Vec<usize>,
+    /// Steps of each worker at most.
+    pub steps: Option<u32>,
+    /// Workers at most.
+    pub workers: Option<usize>,
+}
+
+impl Plan {
+    /// This seed at this level, as drawn.
+    pub fn new(seed: u64, level: Level, length: Length) -> Self {
+        Plan {
+            seed,
+            level,
+            length,
+            nodes: None,
+            cut: Cut::default(),
+            planted: Planted::NONE,
+            readable: false,
+            judged: true,
+        }
+    }
+
+    /// The settings that follow.
+    pub fn options(&self) -> Options {
+        let mut options = Options::draw(self.seed, self.level, self.length, self.nodes);
+        options.workers = self.cut.workers.unwrap_or(usize::MAX).clamp(1, options.workers);
+        options.steps = options.steps.min(self.cut.steps.unwrap_or(u32::MAX));
+        options
+    }
+
+    /// The world at its beginning.
+    pub fn world(&self) -> World {
+        let drawn = Options::draw(self.seed, self.level, self.length, self.nodes);
+        let mut planned = schedule::draw(&drawn);
+        let kept = self.options();
+        for (number, strike) in planned.iter_mut().enumerate() {
+            if self.cut.strikes.contains(&number) || self.cut.kinds.has(strike.fault) {
+                strike.omit();
+            }
+        }
+        planned.iter_mut().filter(|strike| !strike.fits(&kept)).for_each(schedule::Planned::omit);
+        World::new(kept.without(self.cut.kinds), planned, self.planted, self.readable)
+    }
+}
+
+/// The command that shows it again.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gossip-sim replay --seed {} --level {}", self.seed, self.level)?;
+        match self.length {
+            Length::Normal => {}
+            Length::Short => write!(f, " --length short")?,
+            Length::Long(seconds) => write!(f, " --length {seconds}")?,
+        }
+        if let Some(nodes) = self.nodes {
+            write!(f, " --nodes {nodes}")?;
+        }
+        let Cut { kinds, strikes, steps, workers } = &self.cut;
+        if kinds.iter().next().is_some() {
+            let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            write!(f, " --omit {}", names.join(","))?;
+        }
+        if !strikes.is_empty() {
+            let numbers: Vec<String> = strikes.iter().map(usize::to_string).collect();
+            write!(f, " --omit-strikes {}", numbers.join(","))?;
+        }
+        if let Some(steps) = steps {
+            write!(f, " --steps {steps}")?;
+        }
+        if let Some(workers) = workers {
+            write!(f, " --workers {workers}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The first violation, if there was one.
+    pub violation: Option<Violation>,
+    /// The fingerprint of every event: equal for equal plans.
+    pub digest: u64,
+    /// What was reached.
+    pub reach: Reach,
+    /// Figures.
+    pub stats: Stats,
+    /// The judge could not decide within its limits.
+    pub undecided: bool,
+    /// The readable trace, if it was asked for.
+    pub trace: String,
+    /// The history.
+    pub history: Vec<Op>,
+}
+
+/// Plays a plan to its end.
+pub fn run(plan: &Plan) -> Outcome {
+    let mut world = plan.world();
+    let sane = world.options().rates_are_sane();
+    let played = catch_unwind(AssertUnwindSafe(|| world.run()));
+    let mut violation = match played {
+        Ok(violation) => violation,
+        Err(panic) => Some(Violation::new(Rule::Panic, describe_panic(&*panic))),
+    };
+    let stats = world.stats();
+    let World { reach, trace, history, .. } = world;
+    let history = history.into_lines();
+    let mut undecided = false;
+    if violation.is_none() && plan.judged {
+        (violation, undecided) = judged(&history, sane);
+    }
+    let digest = trace.fingerprint();
+    Outcome { violation, digest, reach, stats, undecided, trace: trace.into_text(), history }
+}
+
+/// The verdict of the judge, who knows nothing but the history.
+fn judged(history: &[Op], rates_are_sane: bool) -> (Option<Violation>, bool) {
+    let options = judge::Options { rates_are_sane: Some(rates_are_sane), ..judge::Options::default() };
+    let verdict = match judge(history, &options) {
+        Ok(verdict) => verdict,
+        Err(problem) => return (Some(Violation::new(Rule::History("history"), problem.to_string())), false),
+    };
+    let first = verdict.violations().next().map(|(id, violation)| {
+        let ops: Vec<String> = violation.ops.iter().map(u64::to_string).collect();
+        Violation::new(Rule::History(id), format!("{} (ops {})", violation.message, ops.join(", ")))
+    });
+    let undecided = verdict.linearizability.is_some_and(|l| l.count > 0 && l.validity == Validity::Unknown);
+    (first, undecided)
+}
+
+fn describe_panic(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without words").to_owned()
+}

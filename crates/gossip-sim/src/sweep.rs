@@ -1,0 +1,124 @@
+//! Many seeds in a row, and what they reached together.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use crate::faults::options::{Length, Level};
+use crate::invariants::Violation;
+use crate::reach::{Coverage, Kind};
+use crate::run::{Plan, run};
+
+/// When to stop.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// After so many seeds.
+    Seeds(u64),
+    /// After so much time of this machine.
+    Time(Duration),
+}
+
+/// What a sweep over one level found.
+#[derive(Debug)]
+pub struct Swept {
+    /// The level.
+    pub level: Level,
+    /// Seeds played.
+    pub seeds: u64,
+    /// Those that failed, with what they violated: the first few.
+    pub failures: Vec<(Plan, Violation)>,
+    /// All that failed.
+    pub failed: u64,
+    /// Seeds on which the judge could not decide within its limits.
+    pub undecided: u64,
+    /// What was reached.
+    pub coverage: Coverage,
+    /// Virtual time that passed.
+    pub simulated: Duration,
+    /// Time of this machine.
+    pub took: Duration,
+    /// Operations of workers.
+    pub operations: u64,
+    /// Commands applied, over all nodes, each checked.
+    pub applies: u64,
+}
+
+/// Failures that are kept with their plans.
+const KEPT: usize = 5;
+
+/// Plays seeds from `first` on. `plan` makes the plan of a seed.
+pub fn sweep(level: Level, first: u64, until: Until, plan: impl Fn(u64) -> Plan) -> Swept {
+    let began = Instant::now();
+    let mut swept = Swept {
+        level,
+        seeds: 0,
+        failures: Vec::new(),
+        failed: 0,
+        undecided: 0,
+        coverage: Coverage::default(),
+        simulated: Duration::ZERO,
+        took: Duration::ZERO,
+        operations: 0,
+        applies: 0,
+    };
+    let more = |seeds| match until {
+        Until::Seeds(count) => seeds < count,
+        Until::Time(time) => began.elapsed() < time,
+    };
+    while more(swept.seeds) {
+        let plan = plan(first.wrapping_add(swept.seeds));
+        let outcome = run(&plan);
+        swept.seeds += 1;
+        swept.coverage.add(&outcome.reach);
+        swept.simulated += Duration::from_nanos(outcome.stats.simulated);
+        swept.operations += outcome.stats.operations;
+        swept.applies += outcome.stats.applies;
+        swept.undecided += u64::from(outcome.undecided);
+        if let Some(violation) = outcome.violation {
+            swept.failed += 1;
+            if swept.failures.len() < KEPT {
+                swept.failures.push((plan, violation));
+            }
+        }
+    }
+    swept.took = began.elapsed();
+    swept
+}
+
+/// The length of a seed of a mixed sweep: short ones for their number, one in four longer with a schedule of faults.
+pub fn mixed(seed: u64) -> Length {
+    if seed % 4 == 0 { Length::Normal } else { Length::Short }
+}
+
+/// The table of coverage: for each fault, reason and rare event the share of seeds that reached it.
+pub fn table(swept: &[Swept]) -> String {
+    let mut text = String::new();
+    let mut kind = None;
+    let names: Vec<(Kind, &'static str)> = swept
+        .first()
+        .map(|first| first.coverage.lines().map(|(kind, name, _)| (kind, name)).collect())
+        .unwrap_or_default();
+    for (of, name) in names {
+        if kind != Some(of) {
+            kind = Some(of);
+            let title = match of {
+                Kind::Fault => "fault",
+                Kind::Reason => "reason",
+                Kind::Event => "event",
+            };
+            let _ = write!(text, "\n{title:<26}");
+            swept.iter().for_each(|level| {
+                let _ = write!(text, "{:>12}", format!("level {}", level.level));
+            });
+            text.push('\n');
+        }
+        let _ = write!(text, "{name:<26}");
+        for level in swept {
+            let count = level.coverage.lines().find(|line| (line.0, line.1) == (of, name)).map_or(0, |line| line.2);
+            let share = 100.0 * count as f64 / level.seeds.max(1) as f64;
+            let cell = if count == 0 { "-".to_owned() } else { format!("{share:.2} %") };
+            let _ = write!(text, "{cell:>12}");
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,425 @@
+//! The workers: clients that take leases, do the work under them, and misbehave in every way that a client may.
+//!
+//! One worker has one operation under way. It asks the node that it takes for the leader, follows hints, tries again under the same
+//! op id after an answer was lost, and calls an operation indefinite once any of its attempts was.
+
+mod habits;
+mod learn;
+mod script;
+
+use std::collections::VecDeque;
+
+use gossip_check::history::Value;
+use gossip_core::coordination::{
+    Command, Cursor, Fence, LeaseRef, Op, OpId, Query, Range, RunId, ShardId, TenantId, TenantQuery, WorkerId,
+};
+use gossip_core::time::Time;
+
+use super::clock::Clock;
+use super::node::Caller;
+use super::queue::{MILLI, Nanos};
+use super::request::{Ask, Failure, Reply};
+use super::{Event, World};
+use crate::faults::Fault;
+use crate::faults::options::Options;
+use crate::history;
+use crate::reach::Event as Rare;
+use crate::rng::{Rng, Subject};
+
+pub(super) use learn::Directory;
+
+/// Attempts at one operation.
+const TRIES: u32 = 5;
+
+/// A lease as its holder knows it.
+#[derive(Clone, Debug)]
+struct Lease {
+    run: RunId,
+    token: LeaseRef,
+    range: Range,
+    cursor: Option<Cursor>,
+    /// On the worker's own clock.
+    believed_until: Time,
+}
+
+/// A worker, or the operator.
+#[derive(Debug)]
+pub(super) struct Worker {
+    place: usize,
+    pub(super) name: WorkerId,
+    process: i64,
+    pub(super) clock: Clock,
+    rng: Rng,
+    steps: u32,
+    held: Vec<Lease>,
+    /// Leases that it has given up, lost, or does not believe in any more.
+    past: VecDeque<Lease>,
+    /// Commands of late, with the time of their first sending and the count of operations then.
+    sent: VecDeque<Sent>,
+    /// What it will do first.
+    intents: VecDeque<Command>,
+    /// The node that it takes for the leader.
+    guess: usize,
+    call: Option<Call>,
+    /// A stale read: where, and how far that node had applied.
+    stale: Option<(usize, u64)>,
+    /// What comes to it while it is stopped. `None`: it runs.
+    pub(super) stopped: Option<Vec<Late>>,
+    has_steps: bool,
+    /// How long it rests before its next step, if that is not drawn.
+    rest: Option<Nanos>,
+    /// It comes back from a rest past its deadline and is about to write.
+    late_write: bool,
+}
+
+/// What a worker finds when it goes on.
+#[derive(Debug)]
+pub(super) enum Late {
+    Step,
+    Answer(Caller, Reply),
+    Patience(Caller),
+}
+
+#[derive(Clone, Debug)]
+struct Sent {
+    command: Command,
+    first: Time,
+    operation: u64,
+    succeeded: bool,
+}
+
+/// An operation that is about to begin.
+#[derive(Debug)]
+pub(super) struct Draft {
+    ask: Ask,
+    /// The node to ask, if it matters which.
+    at: Option<usize>,
+    /// Of a replay: when its op id was first sent.
+    first: Option<Time>,
+    /// Not in the history: it differs from an earlier one in what histories do not tell.
+    untold: bool,
+}
+
+impl Draft {
+    pub(super) fn new(ask: Ask, at: Option<usize>) -> Self {
+        Draft { ask, at, first: None, untold: false }
+    }
+
+    pub(super) fn submit(command: Command, wait: Nanos) -> Self {
+        Draft { ask: Ask::Submit { command, wait, unchecked: false }, at: None, first: None, untold: false }
+    }
+
+    fn query(query: TenantQuery, stale: bool, at: usize) -> Self {
+        Draft { ask: Ask::Query { query, stale }, at: Some(at), first: None, untold: false }
+    }
+}
+
+/// An operation under way.
+#[derive(Debug)]
+struct Call {
+    f: &'static str,
+    ask: Ask,
+    /// What the history says of it, if it stands there.
+    value: Option<Value>,
+    /// Before the first attempt, on the worker's own clock.
+    first: Time,
+    asked: usize,
+    pinned: bool,
+    attempt: u64,
+    tries: u32,
+    indefinite: bool,
+}
+
+impl Worker {
+    pub(super) fn new(options: &Options, place: usize) -> Self {
+        let mut rng = Rng::stream(options.seed, Subject::Worker(place as u32));
+        let rate = options.draw_rate(&mut rng, Fault::WorkerRate);
+        let reading = rng.below(1 << 42);
+        let name = format!("w{place}");
+        Worker {
+            place,
+            name: WorkerId::parse("worker", &name).expect("a good name"),
+            process: place as i64,
+            clock: Clock::new(reading, rate),
+            steps: if place == options.workers { 0 } else { options.steps },
+            held: Vec::new(),
+            past: VecDeque::new(),
+            sent: VecDeque::new(),
+            intents: script::founding(options, place, &mut rng),
+            guess: rng.index(options.nodes),
+            call: None,
+            stale: None,
+            stopped: None,
+            has_steps: place < options.workers,
+            rest: None,
+            late_write: false,
+            rng,
+        }
+    }
+
+    fn op_id(&mut self) -> OpId {
+        OpId(self.rng.wide())
+    }
+
+    pub(super) fn command(&mut self, run: &RunId, op: Op) -> Command {
+        let op_id = self.op_id();
+        Command { tenant: tenant(), run: run.clone(), op_id, op }
+    }
+
+    /// The number of its process in the history.
+    pub(super) fn process(&self) -> i64 {
+        self.process
+    }
+
+    /// The lease that it holds on this shard.
+    pub(super) fn lease_on(&self, shard: &ShardId) -> Option<LeaseRef> {
+        self.held.iter().rev().map(|lease| &lease.token).find(|token| token.shard == *shard).cloned()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.call.is_none() && self.stopped.is_none()
+    }
+}
+
+/// The tenant of all workers.
+pub(super) fn tenant() -> TenantId {
+    TenantId::parse("tenant", "t").expect("a good name")
+}
+
+pub(super) fn ask_of(query: Query) -> TenantQuery {
+    TenantQuery { tenant: tenant(), query }
+}
+
+impl World {
+    /// The worker takes its next step.
+    pub(super) fn step(&mut self, place: usize) {
+        let now = self.queue.now();
+        let over = now >= self.options.storm.saturating_mul(2) || self.finish.is_some() || self.is_long_over(now);
+        let worker = &mut self.workers[place];
+        if let Some(late) = &mut worker.stopped {
+            return late.push(Late::Step);
+        }
+        if worker.call.is_some() {
+            return;
+        }
+        if worker.steps == 0 || over {
+            return self.retire_worker(place);
+        }
+        worker.steps -= 1;
+        match self.choose(place) {
+            Some(draft) => self.begin(place, draft),
+            None => self.think(place),
+        }
+    }
+
+    fn is_long_over(&self, now: Nanos) -> bool {
+        self.options.steps == u32::MAX && now >= self.options.storm
+    }
+
+    fn retire_worker(&mut self, place: usize) {
+        if std::mem::take(&mut self.workers[place].has_steps) {
+            self.busy -= 1;
+        }
+    }
+
+    fn think(&mut self, place: usize) {
+        let (low, high) = self.options.think;
+        let worker = &mut self.workers[place];
+        let drawn = worker.rng.within(low, high);
+        let pause = worker.rest.take().unwrap_or(drawn);
+        self.queue.after(pause, Event::Step { worker: place });
+    }
+
+    /// The next step, for workers and for the operator after the heal.
+    fn go_on(&mut self, place: usize) {
+        if place == self.options.workers {
+            self.queue.after(0, Event::Finish);
+        } else {
+            self.think(place);
+        }
+    }
+
+    pub(super) fn begin(&mut self, place: usize, draft: Draft) {
+        let now = self.queue.now();
+        self.operations += 1;
+        let worker = &mut self.workers[place];
+        let (f, value) = told(&draft.ask);
+        let value = value.filter(|_| is_told(&draft.ask) && !draft.untold);
+        if let Some(value) = &value {
+            self.history.invoke(now, worker.process, f, value.clone());
+        }
+        self.trace.line(now, || format!("{} invokes {f} {}", worker.name, describe(&draft.ask)));
+        let first = draft.first.unwrap_or(worker.clock.read(now));
+        let asked = draft.at.unwrap_or(worker.guess);
+        let pinned = draft.at.is_some();
+        let call = Call { f, ask: draft.ask, value, first, asked, pinned, attempt: 0, tries: 0, indefinite: false };
+        worker.call = Some(call);
+        self.attempt(place, 0);
+    }
+
+    /// Sends the operation under way, once more or for the first time.
+    fn attempt(&mut self, place: usize, delay: Nanos) {
+        let caller = self.next_attempt(place);
+        let worker = &mut self.workers[place];
+        let Some(call) = &mut worker.call else { return };
+        call.attempt = caller.attempt;
+        call.tries += 1;
+        let wait = if let Ask::Submit { wait, .. } = &call.ask { *wait } else { 0 };
+        let patience = wait + worker.rng.within(300, 900) * MILLI;
+        let (asked, ask) = (call.asked, call.ask.clone());
+        let doubled = matches!(ask, Ask::Submit { .. }) && worker.rng.chance(20_000);
+        if doubled {
+            // Nobody waits for the copy, which may arrive much later and then take effect if the first one did not.
+            call.indefinite = true;
+            let late = worker.rng.within(0, 400) * MILLI;
+            let nobody = Caller { party: place, attempt: 0 };
+            self.send(asked, nobody, ask.clone(), patience, delay + late);
+        }
+        self.send(asked, caller, ask, patience, delay);
+        self.queue.after(delay + patience, Event::Patience { caller });
+    }
+
+    pub(super) fn out_of_patience(&mut self, caller: Caller) {
+        let worker = &mut self.workers[caller.party];
+        if let Some(late) = &mut worker.stopped {
+            return late.push(Late::Patience(caller));
+        }
+        if worker.call.as_ref().is_some_and(|call| call.attempt == caller.attempt) {
+            self.try_again(caller.party, Failure::TIMEOUT);
+        }
+    }
+
+    pub(super) fn answered(&mut self, caller: Caller, reply: Reply) {
+        let worker = &mut self.workers[caller.party];
+        if let Some(late) = &mut worker.stopped {
+            return late.push(Late::Answer(caller, reply));
+        }
+        if worker.call.as_ref().is_none_or(|call| call.attempt != caller.attempt) {
+            return;
+        }
+        match reply.failure() {
+            Some(failure) => self.try_again(caller.party, failure),
+            None => self.succeed(caller.party, reply),
+        }
+    }
+
+    /// After a failure: asks elsewhere, or gives up.
+    fn try_again(&mut self, place: usize, failure: Failure) {
+        let nodes = self.machines.len();
+        let hint = failure.leader.and_then(|id| self.places.get(id as usize).copied());
+        let worker = &mut self.workers[place];
+        let Some(call) = &mut worker.call else { return };
+        call.indefinite |= !failure.definite;
+        if !failure.elsewhere || call.tries >= TRIES || worker.rng.chance(50_000) {
+            return self.give_up_call(place, failure);
+        }
+        if !call.pinned {
+            call.asked = hint.filter(|&hint| hint != call.asked).unwrap_or((call.asked + 1) % nodes);
+            worker.guess = call.asked;
+        }
+        let delay = if hint.is_some() { 0 } else { worker.rng.within(5, 120) * MILLI };
+        self.attempt(place, delay);
+    }
+
+    fn give_up_call(&mut self, place: usize, failure: Failure) {
+        let now = self.queue.now();
+        let parties = self.options.workers as i64 + 1;
+        let worker = &mut self.workers[place];
+        let Some(call) = worker.call.take() else { return };
+        let definite = !call.indefinite;
+        self.trace.line(now, || {
+            let word = if definite { "fail" } else { "info" };
+            format!("{} {word} {} {}", worker.name, call.f, failure.reason)
+        });
+        if let Some(value) = &call.value {
+            self.history.failed(now, worker.process, call.f, value.clone(), failure.reason, definite);
+        }
+        if !definite {
+            worker.process += parties;
+            self.reach.event(Rare::Indefinite);
+        }
+        if failure.reason == "TIMEOUT" {
+            self.reach.reason("TIMEOUT");
+        }
+        let worker = &mut self.workers[place];
+        if let Ask::Submit { command, .. } = &call.ask {
+            worker.found_again(command, failure);
+            worker.lost(command, failure, definite);
+            if !definite {
+                worker.remember(command, call.first, self.operations, false);
+            }
+        }
+        self.heard(place, None);
+        self.go_on(place);
+    }
+
+    fn succeed(&mut self, place: usize, reply: Reply) {
+        let now = self.queue.now();
+        let Some(call) = self.workers[place].call.take() else { return };
+        let Call { f, ask, value, first, asked, .. } = call;
+        self.heard(place, Some(&reply));
+        let name = &self.workers[place].name;
+        match (&ask, reply) {
+            (Ask::Submit { command, .. }, Reply::Applied(Ok(answer))) => {
+                self.trace.line(now, || format!("{name} ok {f} {answer:?}"));
+                let believed = self.learn(place, command, &answer, first);
+                if let Some(value) = value {
+                    let process = self.workers[place].process;
+                    self.history.ok(now, process, f, history::completion(value, &answer, believed));
+                }
+            }
+            (Ask::Query { query, stale }, Reply::Read { applied, view: Ok(view) }) => {
+                self.trace.line(now, || format!("{name} ok {f} at n{} applied {applied}", asked + 1));
+                self.seen(place, asked, applied, *stale, query, &view, value);
+            }
+            _ => {}
+        }
+        self.go_on(place);
+    }
+
+    pub(super) fn resume_worker(&mut self, place: usize) {
+        let Some(late) = self.workers[place].stopped.take() else { return };
+        for event in late {
+            match event {
+                Late::Step => self.step(place),
+                Late::Answer(caller, reply) => self.answered(caller, reply),
+                Late::Patience(caller) => self.out_of_patience(caller),
+            }
+        }
+    }
+}
+
+/// The word for it in histories, and what it says there.
+fn told(ask: &Ask) -> (&'static str, Option<Value>) {
+    match ask {
+        Ask::Submit { command, .. } => (command.op.name(), history::invocation(command)),
+        Ask::Query { query, stale } => match &query.query {
+            Query::Shard { shard, .. } if !stale => ("read-shard", Some(Value::map([("shard", shard.as_str())]))),
+            _ => ("read", None),
+        },
+        Ask::Change(_) => ("change", None),
+    }
+}
+
+/// Side runs come and go and stand in no history.
+fn is_told(ask: &Ask) -> bool {
+    let run = match ask {
+        Ask::Submit { command, .. } => &command.run,
+        Ask::Query { query: TenantQuery { query: Query::Shard { run, .. }, .. }, .. } => run,
+        _ => return false,
+    };
+    run.as_str().starts_with('r')
+}
+
+fn describe(ask: &Ask) -> String {
+    match ask {
+        Ask::Submit { command, wait, .. } => format!("{command:?} wait {} ms", wait / MILLI),
+        Ask::Query { query, stale } => format!("{:?}{}", query.query, if *stale { " stale" } else { "" }),
+        Ask::Change(change) => format!("{change:?}"),
+    }
+}
+
+/// The lease that a grant gives.
+fn lease_of(run: &RunId, shard: &ShardId, worker: &WorkerId, fence: Fence) -> (RunId, LeaseRef) {
+    (run.clone(), LeaseRef { shard: shard.clone(), worker: worker.clone(), fence })
+}

@@ -1,0 +1,91 @@
+//! Commands that are planned ahead: the founding of runs, and the lives of side runs, which try everything that a run refuses.
+
+use std::collections::VecDeque;
+
+use gossip_core::coordination::{Command, Op, OpId, Range, RunId, ShardId, ShardSpec, WorkerId};
+
+use super::learn::{key, run_name, span};
+use super::tenant;
+use crate::faults::options::Options;
+use crate::rng::Rng;
+
+fn command(rng: &mut Rng, run: &RunId, op: Op) -> Command {
+    Command { tenant: tenant(), run: run.clone(), op_id: OpId(rng.wide()), op }
+}
+
+fn spec(name: &str, range: Range) -> ShardSpec {
+    let shard = ShardId::parse_root("shard", name).expect("a good name");
+    ShardSpec { shard, range, metadata: Vec::new() }
+}
+
+/// The runs that this worker founds.
+pub(super) fn founding(options: &Options, place: usize, rng: &mut Rng) -> VecDeque<Command> {
+    let mut commands = VecDeque::new();
+    for number in (0..options.runs).filter(|number| number % options.workers == place) {
+        let run = run_name(number);
+        let shards = roots(rng, &run, options.roots);
+        commands.push_back(command(rng, &run, Op::CreateRun { metadata: vec![1, 2, 3] }));
+        commands.push_back(command(rng, &run, Op::RegisterShards { shards, start: true }));
+    }
+    commands
+}
+
+/// Roots that tile the keys from minus to plus infinity, now and then with gaps.
+fn roots(rng: &mut Rng, run: &RunId, most: u64) -> Vec<ShardSpec> {
+    let count = rng.within(1, most);
+    let cut = |place: u64| {
+        if place == 0 || place == count { Box::default() } else { key((place * (1 << 24) / count) as u32) }
+    };
+    let all = (0..count).map(|place| spec(&format!("{run}-{place}"), Range::new(cut(place), cut(place + 1))));
+    let kept: Vec<ShardSpec> = all.filter(|_| count < 3 || !rng.chance(100_000)).collect();
+    if kept.is_empty() { vec![spec(&format!("{run}-0"), Range::new([], []))] } else { kept }
+}
+
+/// The life of a side run, as far as the worker takes it.
+pub(super) fn side_run(rng: &mut Rng, worker: &WorkerId, number: u64) -> VecDeque<Command> {
+    let run = RunId::parse("run", &format!("x{worker}-{number}")).expect("a good name");
+    let half = key(1 << 23);
+    let (left, right) = (Range::new([], half.clone()), Range::new(half.clone(), []));
+    let name = |part: &str| format!("{run}-{part}");
+    let acquire = |part: &str| Op::Acquire {
+        shard: ShardId::parse("shard", &name(part)).expect("a good name"),
+        worker: worker.clone(),
+        lease_ms: 500,
+    };
+    let register = |shards, start| Op::RegisterShards { shards, start };
+    let wide = Range::new(key(span(&right).0 - 9), []);
+    let ops = vec![
+        Op::CreateRun { metadata: Vec::new() },
+        Op::CreateRun { metadata: Vec::new() },
+        register(vec![spec(&name("a"), left)], false),
+        register(vec![spec(&name("a"), right.clone())], false),
+        register(vec![spec(&name("b"), wide)], false),
+        acquire("a"),
+        Op::DeleteRun,
+        register(vec![spec(&name("b"), right.clone())], true),
+        Op::StartRun,
+        register(vec![spec(&name("c"), right)], false),
+        acquire("zz"),
+        acquire("a"),
+        Op::CompleteRun,
+        Op::Unpark { shard: ShardId::parse("shard", &name("b")).expect("a good name") },
+        if rng.chance(500_000) {
+            Op::FailRun { reason: "enough".into() }
+        } else {
+            Op::CancelRun { reason: "enough".into() }
+        },
+        acquire("b"),
+        Op::DeleteRun,
+        acquire("b"),
+    ];
+    let mut commands: VecDeque<Command> = ops.into_iter().map(|op| command(rng, &run, op)).collect();
+    if rng.chance(300_000) {
+        commands.truncate(rng.within(3, 15) as usize);
+    }
+    // Some are sent twice in a row.
+    if let Some(again) = rng.pick(&commands.make_contiguous().to_vec()).cloned() {
+        let at = commands.iter().position(|known| *known == again).unwrap_or(0);
+        commands.insert(at + 1, again);
+    }
+    commands
+}
