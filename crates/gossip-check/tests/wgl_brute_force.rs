@@ -2,7 +2,7 @@
 //! must come to the same verdict. Histories are drawn so that about half have a linearization.
 
 use gossip_check::model::{
-    Counter, CounterInput, CounterOutput, Known, LostFences, Register, RegisterInput, RegisterOutput, Shard,
+    Counter, CounterInput, CounterOutput, Known, LostFences, Record, Register, RegisterInput, RegisterOutput, Shard,
     ShardInput, ShardOutput, ShardState, Write,
 };
 use gossip_check::wgl::{Entry, Limits, Model, Outcome, check};
@@ -132,11 +132,25 @@ fn shard_operation() -> impl Strategy<Value = (ShardInput<'static>, ShardOutput<
         }),
         1 => (1..4_i64).prop_map(|f| (ShardInput::Unpark, ShardOutput::Unparked { fence: Known::Is(f) })),
         1 => Just((ShardInput::EndRun, ShardOutput::Done)),
+        2 => (0..3_i64, 0..3, cursor(), 0..3).prop_map(|(fence, has_fence, cursor, has_cursor)| {
+            let record = Record {
+                status: Known::Unknown,
+                fence: if has_fence > 0 { Known::Is(fence) } else { Known::Unknown },
+                cursor: if has_cursor == 0 { Known::Is(cursor) } else { Known::Unknown },
+                start: Known::Unknown,
+                end: Known::Unknown,
+            };
+            (ShardInput::Read, ShardOutput::Record(record))
+        }),
     ]
 }
 
-fn shard() -> Shard<'static> {
-    Shard { init: ShardState::made(None, None, Known::Is(None)), lost_fences: LostFences::Any, unsure: [].into() }
+fn shard(init: ShardState<'static>) -> Shard<'static> {
+    Shard { init, lost_fences: LostFences::Any, unsure: [].into() }
+}
+
+fn new() -> ShardState<'static> {
+    ShardState::made(None, None, Known::Is(None))
 }
 
 proptest! {
@@ -154,7 +168,12 @@ proptest! {
 
     #[test]
     fn one_shard(entries in history(shard_operation(), 5)) {
-        agree(&shard(), &entries)?;
+        agree(&shard(new()), &entries)?;
+    }
+
+    #[test]
+    fn a_shard_of_which_nothing_is_known(entries in history(shard_operation(), 5)) {
+        agree(&shard(ShardState::unknown()), &entries)?;
     }
 }
 
@@ -174,7 +193,7 @@ fn both_verdicts_are_common() {
     let shares = [
         share(&Register { init: Some(0) }, history(register_operation(), 7)),
         share(&Counter, history(counter_operation(), 7)),
-        share(&shard(), history(shard_operation(), 5)),
+        share(&shard(new()), history(shard_operation(), 5)),
     ];
     assert!(shares.iter().all(|share| (0.1..0.9).contains(share)), "{shares:?}");
 }

@@ -35,4 +35,8 @@ impl Model for Counter {
             _ => None,
         }
     }
+
+    fn is_read(&self, input: &CounterInput) -> bool {
+        *input == CounterInput::Read
+    }
 }

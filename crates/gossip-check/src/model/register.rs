@@ -46,4 +46,8 @@ impl Model for Register {
             _ => None,
         }
     }
+
+    fn is_read(&self, input: &RegisterInput) -> bool {
+        *input == RegisterInput::Read
+    }
 }

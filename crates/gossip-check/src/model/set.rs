@@ -41,4 +41,8 @@ impl Model for Set {
             _ => None,
         }
     }
+
+    fn is_read(&self, input: &SetInput) -> bool {
+        *input == SetInput::Read
+    }
 }

@@ -406,6 +406,10 @@ impl<'a> Model for Shard<'a> {
             },
         }
     }
+
+    fn is_read(&self, input: &ShardInput<'a>) -> bool {
+        *input == ShardInput::Read
+    }
 }
 
 /// `active, fence 2, held until 1500, cursor 20, [10, 40)`

@@ -1,7 +1,7 @@
 //! The smallest part of a history that still fails.
 //!
-//! The history is cut off behind the answer that no order explains, and before the last moment at which nothing was under
-//! way, with all states that were possible there. Of the operations in between, each is let go that need not have happened
+//! The history is cut off behind the answer that no order explains, and before the invocation that it belongs to, with all
+//! ways in which the object may have stood there. Of the operations in between, each is let go that need not have happened
 //! for the failure: it is made open, so that it may take effect or not, and the rest must still fail. Leaving it out
 //! altogether would be too much: without the write, any read of it fails. At last come the operation that made the stuck
 //! one impossible, if it stands before the cut, and those that had not been answered but did take effect, as it seems.
@@ -10,15 +10,16 @@
 
 use std::time::Instant;
 
-use super::search::{Budget, End, Leaf, Search, Stuck};
+use super::frontier::{Standing, standings};
+use super::search::{Budget, End, Search, Stuck};
 use super::{Entry, Failure, Limits, Model};
 
 /// Steps of one trial.
 const TRIAL_STEPS: u64 = 10_000;
+/// Steps on the way to the cut, for each operation.
+const STEPS_TO_CUT: u64 = 1_000;
 /// Operations beyond which nothing is tried.
 const MOST_OPERATIONS: usize = 256;
-/// States at the cut beyond which the part begins with the history.
-const MOST_LEAVES: usize = 64;
 
 pub(super) fn failure<M: Model>(
     model: &M,
@@ -63,12 +64,12 @@ struct Window<'a, M: Model> {
     model: &'a M,
     entries: &'a [Entry<M::Input, M::Output>],
     stuck: usize,
-    /// Operations under way or begun after the cut, but for the stuck one, that were answered by then.
+    /// Operations answered between the cut and the stuck one's answer.
     answered: Vec<usize>,
-    /// Those that were not, of the whole history.
+    /// Those invoked by then that were not answered by then.
     open: Vec<usize>,
     /// How things may have stood at the cut.
-    leaves: Vec<Leaf<M::State>>,
+    standings: Vec<Standing<M::State>>,
     budget: Budget,
 }
 
@@ -84,27 +85,19 @@ impl<'a, M: Model> Window<'a, M> {
         let in_play = (0..entries.len()).filter(|i| *i != stuck && entries[*i].invoked <= until);
         let (mut answered, open): (Vec<usize>, Vec<usize>) =
             in_play.partition(|i| entries[*i].answered.is_some_and(|at| at <= until));
-        answered.sort_by_key(|i| (entries[*i].invoked, *i));
-
-        let cut = quiet_moment(entries, &answered, entries[stuck].invoked);
-        let before: Vec<usize> = answered.iter().copied().filter(|i| entries[*i].invoked < cut).collect();
-        let earlier_open = open.iter().copied().filter(|i| entries[*i].invoked < cut);
-        let places: Vec<usize> = before.iter().copied().chain(earlier_open).collect();
-        let prefix: Vec<_> = places
-            .iter()
-            .map(|i| if before.contains(i) { entries[*i].clone() } else { opened(&entries[*i]) })
-            .collect();
-        let budget = Budget { deadline, memory, steps: TRIAL_STEPS + 64 * entries.len() as u64 };
-        let leaves = Search::new(model, &prefix, model.init(), budget).leaves(MOST_LEAVES);
-        let leaves = match leaves {
-            Some(mut leaves) => {
-                leaves.iter_mut().flat_map(|leaf| &mut leaf.open).for_each(|open| *open = places[*open]);
-                answered.retain(|i| entries[*i].invoked >= cut);
-                leaves
+        let cut = entries[stuck].invoked;
+        let steps = TRIAL_STEPS + STEPS_TO_CUT * entries.len() as u64;
+        let standings = match standings(model, entries, cut, steps) {
+            Some(standings) => {
+                answered.retain(|i| entries[*i].answered >= Some(cut));
+                standings
             }
-            None => vec![Leaf { state: model.init(), open: Vec::new() }],
+            // Too much goes on at once: the part begins with the history.
+            None => vec![Standing { state: model.init(), early: [].into() }],
         };
-        Self { model, entries, stuck, answered, open, leaves, budget: Budget { steps: TRIAL_STEPS, ..budget } }
+        answered.sort_by_key(|i| (entries[*i].invoked, *i));
+        let budget = Budget { deadline, memory, steps: TRIAL_STEPS };
+        Self { model, entries, stuck, answered, open, standings, budget }
     }
 
     /// Answered operations without which there is no failure.
@@ -132,12 +125,13 @@ impl<'a, M: Model> Window<'a, M> {
 
     /// Whether there is no linearization even if only these operations must have happened.
     fn fails(&self, needed: &[usize]) -> bool {
-        self.leaves.iter().all(|leaf| {
-            let must = needed.iter().chain([&self.stuck]).map(|i| self.entries[*i].clone());
-            let may = self.answered.iter().filter(|i| !needed.contains(i));
-            let may = may.chain(self.open.iter().filter(|i| !leaf.open.contains(i))).map(|i| opened(&self.entries[*i]));
+        self.standings.iter().all(|standing| {
+            let is_left = |i: &&usize| !standing.early.contains(i);
+            let must = needed.iter().chain([&self.stuck]).filter(is_left).map(|i| self.entries[*i].clone());
+            let may = self.answered.iter().filter(|i| !needed.contains(i)).chain(&self.open);
+            let may = may.filter(is_left).map(|i| opened(&self.entries[*i]));
             let entries: Vec<_> = must.chain(may).collect();
-            let mut search = Search::new(self.model, &entries, leaf.state.clone(), self.budget);
+            let mut search = Search::new(self.model, &entries, standing.state.clone(), self.budget);
             matches!(search.run(), End::Stuck(_))
         })
     }
@@ -146,21 +140,4 @@ impl<'a, M: Model> Window<'a, M> {
 /// The same operation, which may or may not take effect.
 fn opened<I: Clone, O: Clone>(entry: &Entry<I, O>) -> Entry<I, O> {
     Entry { answered: None, ..entry.clone() }
-}
-
-/// The last moment, `until` at the latest, at which none of the operations was under way. They are in order of invocation.
-fn quiet_moment<I, O>(entries: &[Entry<I, O>], operations: &[usize], until: u64) -> u64 {
-    let mut busy_until = None;
-    let mut quiet = 0;
-    for i in operations {
-        let entry = &entries[*i];
-        if entry.invoked > until {
-            break;
-        }
-        if busy_until < Some(entry.invoked) {
-            quiet = entry.invoked;
-        }
-        busy_until = busy_until.max(entry.answered);
-    }
-    if busy_until < Some(until) { until } else { quiet }
 }

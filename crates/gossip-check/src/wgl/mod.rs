@@ -10,6 +10,7 @@
 
 mod events;
 mod explain;
+mod frontier;
 pub mod generate;
 mod memo;
 mod search;
@@ -37,6 +38,11 @@ pub trait Model {
     /// The state after an operation, or none if it cannot happen in this state. An operation without output was never
     /// answered; it may have had any.
     fn step(&self, state: &Self::State, input: &Self::Input, output: Option<&Self::Output>) -> Option<Self::State>;
+
+    /// Whether the operation never changes a state, but for what becomes known of it. Saying so makes the search faster.
+    fn is_read(&self, _input: &Self::Input) -> bool {
+        false
+    }
 }
 
 /// An operation of a history. Times are in any unit that orders them; places in the history do.

@@ -25,13 +25,6 @@ pub(super) enum End<S> {
     Exhausted(Exhausted),
 }
 
-/// A state that all answered operations may have left, and the open ones that took effect on the way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Leaf<S> {
-    pub(super) state: S,
-    pub(super) open: Vec<usize>,
-}
-
 /// The bit of an operation.
 #[derive(Debug, Clone, Copy)]
 enum Bit {
@@ -99,32 +92,6 @@ impl<'a, M: Model> Search<'a, M> {
         End::Found(self.placed_so_far())
     }
 
-    /// Every way in which all answered operations can be placed, up to `most` different ones; none beyond that or beyond
-    /// the limits.
-    pub(super) fn leaves(&mut self, most: usize) -> Option<Vec<Leaf<M::State>>> {
-        let mut found: Vec<Leaf<M::State>> = Vec::new();
-        let mut place = self.events.first();
-        loop {
-            if self.events.all_answers_lifted() && place == self.events.first() {
-                let mut open: Vec<usize> =
-                    self.path.iter().map(|(op, _)| *op).filter(|op| self.entries[*op].answered.is_none()).collect();
-                open.sort_unstable();
-                let leaf = Leaf { state: self.memo.state(self.state).clone(), open };
-                if !found.contains(&leaf) {
-                    found.push(leaf);
-                }
-                if found.len() > most {
-                    return None;
-                }
-            }
-            match self.advance(place) {
-                Ok(Some(next)) => place = next,
-                Ok(None) => return Some(found),
-                Err(_) => return None,
-            }
-        }
-    }
-
     /// One step at a place of the list: the place to go on from, or none when everything has been tried.
     fn advance(&mut self, place: Place) -> Result<Option<Place>, Exhausted> {
         self.look_at_limits()?;
@@ -167,12 +134,19 @@ impl<'a, M: Model> Search<'a, M> {
         true
     }
 
+    /// Takes back the last operation that something else could have been placed instead of.
     fn take_back(&mut self) -> Option<Place> {
-        let (operation, before) = self.path.pop()?;
-        self.events.put_back(operation);
-        self.clear(operation);
-        self.state = before;
-        Some(self.events.next(operation))
+        loop {
+            let (operation, before) = self.path.pop()?;
+            let was_idle = self.state == before;
+            self.events.put_back(operation);
+            self.clear(operation);
+            self.state = before;
+            // A read that fits is in nobody's way: what failed with it fails without it.
+            if !(was_idle && self.model.is_read(&self.entries[operation].input)) {
+                return Some(self.events.next(operation));
+            }
+        }
     }
 
     fn set(&mut self, operation: usize) {
