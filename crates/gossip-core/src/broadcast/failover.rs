@@ -45,7 +45,8 @@ pub(super) struct Said {
 
 impl<P: Clone + Debug> Broadcast<P> {
     pub(super) fn hears_hub(&self) -> bool {
-        let lately = self.failover_after() + self.config.hub_window();
+        // Under load a hub speaks once in a window. Who takes an older word for a sign of life delays the fail-over.
+        let lately = self.config.hub_window() + self.config.min_failover / 2;
         let hub = self.view.hub;
         self.is_hub() || (self.view.epoch > 0 && self.peer(hub).heard.is_some_and(|at| self.now < at + lately))
     }
