@@ -5,6 +5,7 @@ pub mod clock;
 pub mod cluster;
 pub mod gate;
 pub mod logs;
+pub mod mutants;
 pub mod nemesis;
 pub mod pace;
 pub mod proxy;

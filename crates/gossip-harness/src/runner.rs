@@ -3,7 +3,7 @@
 mod finish;
 mod results;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -63,7 +63,10 @@ impl Run {
             time_limit_ms: spec.time_limit * 1000,
             lease_ms: spec.workload.lease_ms(),
         };
-        let schedule = schedule::build(spec.nemesis, spec.seed, shape);
+        let mut schedule = schedule::build(spec.nemesis, spec.seed, shape);
+        if let Some(count) = spec.faults {
+            schedule.keep(count);
+        }
         let digest = schedule.digest(&mix.intents(spec.seed, spec.concurrency));
         Run { spec, mix, schedule, digest }
     }
@@ -71,6 +74,11 @@ impl Run {
     /// The digest of schedule and intents.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// How many faults are planned.
+    pub fn faults(&self) -> usize {
+        self.schedule.faults()
     }
 
     /// Carries it out. `stop` turns true when the user wants it to end early.
@@ -98,7 +106,10 @@ impl Run {
             troubles.harness.push(format!("{error:#}"));
             spec.time_limit as f64
         });
-        results::judge_and_store(self, &recorder.history(), troubles, &folder, results::Times { seconds, wall })
+        let times = results::Times::new(seconds, wall);
+        results::note(self, &troubles, &folder, times)?;
+        results::store_history(&recorder.history(), &folder)?;
+        results::judge_and_store(self, &recorder.history(), troubles, &folder, times)
     }
 
     fn workers(&self, cluster: &Cluster, recorder: &Recorder, gate: &Gate, switches: &Switches) -> Result<Vec<Worker>> {
@@ -114,10 +125,21 @@ impl Run {
             let caller = Caller::new(client, recorder.clone(), process, step, lease, self.spec.seed, duplicate);
             let rng = Mix::stream(self.spec.seed, number);
             let over = switches.over.subscribe();
-            Ok(Worker { number, caller, mix: self.mix, rng, gate: gate.clone(), over, lease })
+            Ok(Worker { number, nodes: endpoints.clone(), caller, mix: self.mix, rng, gate: gate.clone(), over, lease })
         };
         (0..self.spec.concurrency).map(worker).collect()
     }
+}
+
+/// Judges a stored run again and writes its reports anew.
+///
+/// # Errors
+/// The folder holds no run, or one that cannot be read.
+pub fn analyze(folder: &Path) -> Result<Outcome> {
+    let folder = Folder::open(folder)?;
+    let (run, troubles, times) = results::recall(&folder)?;
+    let history = results::recall_history(&folder)?;
+    results::judge_and_store(&run, &history, troubles, &folder, times)
 }
 
 #[derive(Debug)]

@@ -37,6 +37,15 @@ impl Folder {
         unreachable!("some number is free")
     }
 
+    /// One that is there.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn open(path: &Path) -> Result<Folder> {
+        let path = path.canonicalize().with_context(|| format!("no folder {}", path.display()))?;
+        Ok(Folder { path })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -140,7 +140,8 @@ fn start_core(settings: &Settings, local: &Local, known: Known) -> Result<Starte
         shared.lock().unwrap_or_else(PoisonError::into_inner).send(message, members);
     };
     let system = |e: std::io::Error| Exit::Fatal(format!("the system gives no thread: {e}"));
-    let (driver, core) = Driver::new(group, Parts { storage: known.disk, clock, send }).map_err(system)?;
+    let (driver, core) =
+        Driver::new(group, Parts { storage: known.disk, clock, planted: settings.planted, send }).map_err(system)?;
     slot.get_or_init(|| core.clone());
     Ok((core, tokio::spawn(driver.run()), outbound))
 }

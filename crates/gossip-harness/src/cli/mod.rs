@@ -1,7 +1,9 @@
 //! The command line of `gossip-verify`.
 
+mod many;
 pub mod options;
 pub mod progress;
+mod stored;
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +12,10 @@ use gossip_check::judge::{Options, Validity, check_file};
 use gossip_check::report::{RunInfo, text};
 use tokio::sync::watch;
 
+use self::many::{AllArgs, MutantArgs};
 use self::options::{RunArgs, Spec};
 use self::progress::Progress;
+use self::stored::ServeArgs;
 use crate::rng::Stream;
 use crate::runner::{Outcome, Run};
 
@@ -25,7 +29,9 @@ const EXIT_CODES: &str = "Exit codes: 0 valid, 1 invalid, 2 unknown, 254 bad arg
 Examples:
   gossip-verify test --workload lease-exclusivity --nemesis pause-random-node
   gossip-verify test --workload full-lifecycle --nemesis combined --nodes 5 --time-limit 120 --test-seed 1774
-  gossip-verify check store/latest/history.edn";
+  gossip-verify test-all --time-limit 20 --jobs 2
+  gossip-verify analyze store/latest
+  gossip-verify check history.edn";
 
 /// Starts real nodes, drives them, disturbs them, and judges what they did.
 #[derive(Debug, Parser)]
@@ -41,7 +47,21 @@ pub struct Cli {
 pub enum Command {
     /// Run one workload under one nemesis and judge the history
     Test(RunArgs),
-    /// Judge a history of any tier again
+    /// Run the whole matrix of workloads and nemeses, or a part of it
+    TestAll(AllArgs),
+    /// Judge a stored run again and write its reports anew
+    Analyze {
+        /// For example store/latest
+        #[arg(default_value = "store/latest")]
+        folder: PathBuf,
+    },
+    /// Find the shortest time, fewest workers and fewest faults with which a run still fails
+    Shrink(RunArgs),
+    /// Show the stored runs to a browser
+    Serve(ServeArgs),
+    /// Look for every planted bug, in nodes that were built with them
+    Mutants(MutantArgs),
+    /// Judge a history of any tier
     Check {
         /// For example store/latest/history.edn
         file: PathBuf,
@@ -54,6 +74,11 @@ pub enum Command {
 pub async fn run(cli: Cli) -> u8 {
     let done = match cli.command {
         Command::Test(args) => test(&args).await,
+        Command::TestAll(args) => many::all(&args).await,
+        Command::Analyze { folder } => stored::analyze(&folder),
+        Command::Shrink(args) => stored::shrink(&args).await,
+        Command::Serve(args) => stored::serve(&args).await,
+        Command::Mutants(args) => many::planted(&args).await,
         Command::Check { file } => Ok(check(&file)),
         Command::List => Ok(list()),
     };

@@ -42,6 +42,9 @@ pub struct CommonArgs {
     /// Operations a second, over all workers, at most
     #[arg(long, default_value_t = 200.0)]
     pub rate: f64,
+    /// Only the first so many faults of the schedule [default: all]
+    #[arg(long)]
+    pub faults: Option<usize>,
     /// Plants a bug in every node: needs a gossip-worker built with the feature `mutants`
     #[arg(long)]
     pub mutant: Option<String>,
@@ -70,6 +73,8 @@ pub struct Spec {
     pub rate: f64,
     /// The seed of everything that is drawn.
     pub seed: u64,
+    /// Only so many faults.
+    pub faults: Option<usize>,
     /// The planted bug.
     pub mutant: Option<String>,
     /// The node's binary, if named.
@@ -110,6 +115,7 @@ impl CommonArgs {
             concurrency: self.concurrency,
             rate: self.rate,
             seed,
+            faults: self.faults,
             mutant: self.mutant.clone(),
             worker: self.worker.clone(),
             store: self.store.clone(),
@@ -120,7 +126,11 @@ impl CommonArgs {
 }
 
 impl Spec {
-    fn check(&self) -> Result<(), String> {
+    /// Whether it makes sense.
+    ///
+    /// # Errors
+    /// As [`RunArgs::spec`].
+    pub fn check(&self) -> Result<(), String> {
         let (workload, nemesis) = (self.workload.name(), self.nemesis.name());
         if !matches!(self.nodes, 1 | 3 | 5) {
             return Err(format!("--nodes {}: a cluster has 1, 3 or 5 nodes", self.nodes));
@@ -163,6 +173,9 @@ impl Spec {
             self.rate,
             self.seed
         );
+        if let Some(faults) = self.faults {
+            line += &format!(" --faults {faults}");
+        }
         if let Some(mutant) = &self.mutant {
             line += &format!(" --mutant {mutant}");
         }

@@ -39,6 +39,8 @@ pub struct Node {
     port: Port,
     data: PathBuf,
     clock: PathBuf,
+    /// Taken out of the group, or about to be: it stops by itself then, and only [`Cluster::grow`] starts it, as a new member.
+    out: bool,
 }
 
 /// The cluster.
@@ -72,7 +74,7 @@ impl Cluster {
             let log = plan.logs.join(format!("{name}.log"));
             let process = Process::new(name.clone(), plan.binary.clone(), Vec::new(), log, Arc::clone(&dog));
             let (data, clock) = (folder.path().join(&name), folder.path().join(format!("{name}.clock")));
-            Ok(Node { name, address, process, port, data, clock })
+            Ok(Node { name, address, process, port, data, clock, out: false })
         };
         let nodes = ports.into_iter().enumerate().map(node).collect::<Result<Vec<_>>>()?;
         let addresses = nodes.iter().map(|node| node.address.to_string()).collect();
@@ -170,8 +172,11 @@ impl Cluster {
     }
 
     fn note_deaths(&mut self) {
-        let deaths = self.nodes.iter_mut().filter_map(|node| node.process.take_death());
-        self.deaths.extend(deaths);
+        for node in &mut self.nodes {
+            let death = node.process.take_death();
+            // A removed node's end is asked for; a panic on the way stands in its log.
+            self.deaths.extend(death.filter(|_| !node.out));
+        }
     }
 
     /// What ended although nobody asked it to.
@@ -189,7 +194,7 @@ impl Cluster {
         self.nodes[number].process.kill().await.map(drop)
     }
 
-    /// Starts every node that is down. Answers which.
+    /// Starts every node of the group that is down. Answers which.
     ///
     /// # Errors
     /// One cannot be started.
@@ -197,7 +202,7 @@ impl Cluster {
         self.note_deaths();
         let mut started = Vec::new();
         for (number, node) in self.nodes.iter_mut().enumerate() {
-            if !node.process.is_up() {
+            if !node.out && !node.process.is_up() {
                 node.process.start()?;
                 started.push(number);
             }
@@ -255,35 +260,56 @@ impl Cluster {
     /// The group did not do it in time.
     pub async fn shrink(&mut self, number: usize) -> Result<()> {
         let name = self.nodes[number].name.clone();
+        self.note_deaths();
+        self.nodes[number].out = true;
+        // An error may have taken effect all the same: `grow` asks the group which it was.
         self.client.remove_node(&name).await.with_context(|| format!("removing {name}"))?;
+        self.empty(number).await
+    }
+
+    /// Stops a removed node and forgets its data: started on it, the node would be a member that the group no longer knows.
+    async fn empty(&mut self, number: usize) -> Result<()> {
         let node = &mut self.nodes[number];
         if node.process.is_up() {
             // It may be about to stop by itself, being removed: both are well.
             let _ = node.process.terminate(Duration::from_secs(5)).await;
         }
         let _ = node.process.take_death();
-        std::fs::remove_dir_all(&node.data).with_context(|| format!("emptying {}", node.data.display()))
+        match std::fs::remove_dir_all(&node.data) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("emptying {}", node.data.display()))
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Brings back, empty, every node that the group does not have. Answers which.
+    /// Brings back, empty, every node that was taken out. Answers which.
     ///
     /// # Errors
     /// The group did not do it in time.
     pub async fn grow(&mut self) -> Result<Vec<usize>> {
         let members = self.client.members().await.context("asking for the members")?;
         let mut grown = Vec::new();
-        for number in 0..self.nodes.len() {
+        for number in (0..self.nodes.len()).filter(|&number| self.nodes[number].out).collect::<Vec<_>>() {
             let (name, address) = (self.nodes[number].name.clone(), self.nodes[number].address.to_string());
-            if members.iter().any(|member| member.node == name) {
+            let listed = members.iter().any(|member| member.node == name);
+            if listed && self.nodes[number].process.is_up() {
+                // The removal never happened.
+                self.nodes[number].out = false;
                 continue;
             }
-            self.client.add_node(&name, &address).await.with_context(|| format!("adding {name}"))?;
+            // Listed and down: it was added before, and the answer was lost.
+            if !listed {
+                self.empty(number).await?;
+                self.client.add_node(&name, &address).await.with_context(|| format!("adding {name}"))?;
+            }
             let others: Vec<_> =
                 self.nodes.iter().filter(|node| node.name != name).map(|node| node.address.to_string()).collect();
             let arguments = self.arguments(number, &["--advertise", &address, "--join", &others.join(",")]);
-            let process = &mut self.nodes[number].process;
-            process.set_arguments(arguments);
-            process.start()?;
+            let node = &mut self.nodes[number];
+            node.process.set_arguments(arguments);
+            node.process.start()?;
+            node.out = false;
             grown.push(number);
         }
         Ok(grown)

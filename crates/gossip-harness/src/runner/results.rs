@@ -1,23 +1,113 @@
 //! From a history to verdict, report and the files of a run.
 
 use std::fs::File;
-use std::time::SystemTime;
+use std::io::BufReader;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use gossip_check::history::{self, Op};
 use gossip_check::judge::{Validity, Verdict, judge};
 use gossip_check::report::{NodeLog, RunInfo, html, results_edn, text};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Outcome, Run};
+use crate::cli::options::{self, Spec};
 use crate::logs;
 use crate::schedule::node_name;
 use crate::store::Folder;
 use crate::verdict::{self, Troubles};
 
 /// How long it was, and when the recorder's zero was.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    pub(super) seconds: f64,
-    pub(super) wall: SystemTime,
+    seconds: f64,
+    wall: SystemTime,
+}
+
+impl Times {
+    pub(super) fn new(seconds: f64, wall: SystemTime) -> Self {
+        Times { seconds, wall }
+    }
+}
+
+/// What `run.json` says: all that the history does not.
+#[derive(Debug, Deserialize, Serialize)]
+struct Note {
+    workload: String,
+    nemesis: String,
+    nodes: usize,
+    time_limit: u64,
+    concurrency: usize,
+    rate: f64,
+    seed: u64,
+    faults: Option<usize>,
+    mutant: Option<String>,
+    schedule_digest: String,
+    load_seconds: f64,
+    /// Of the history's zero, since 1970.
+    wall_ms: u64,
+    trouble_of_nodes: Vec<String>,
+    trouble_of_harness: Vec<String>,
+}
+
+pub(super) fn note(run: &Run, troubles: &Troubles, folder: &Folder, times: Times) -> Result<()> {
+    let spec = &run.spec;
+    let wall = times.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let note = Note {
+        workload: spec.workload.name().into(),
+        nemesis: spec.nemesis.name().into(),
+        nodes: spec.nodes,
+        time_limit: spec.time_limit,
+        concurrency: spec.concurrency,
+        rate: spec.rate,
+        seed: spec.seed,
+        faults: spec.faults,
+        mutant: spec.mutant.clone(),
+        schedule_digest: run.digest.clone(),
+        load_seconds: times.seconds,
+        wall_ms: u64::try_from(wall.as_millis())?,
+        trouble_of_nodes: troubles.system.clone(),
+        trouble_of_harness: troubles.harness.clone(),
+    };
+    folder.write("run.json", &(serde_json::to_string_pretty(&note)? + "\n"))
+}
+
+/// The run that a folder's note describes.
+pub(super) fn recall(folder: &Folder) -> Result<(Run, Troubles, Times)> {
+    let path = folder.file("run.json");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let note: Note = serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+    let spec = Spec {
+        workload: options::workload(&note.workload).map_err(anyhow::Error::msg)?,
+        nemesis: options::nemesis(&note.nemesis).map_err(anyhow::Error::msg)?,
+        nodes: note.nodes,
+        time_limit: note.time_limit,
+        concurrency: note.concurrency,
+        rate: note.rate,
+        seed: note.seed,
+        faults: note.faults,
+        mutant: note.mutant,
+        worker: None,
+        store: folder.path().to_owned(),
+    };
+    let run = Run { digest: note.schedule_digest, ..Run::new(spec) };
+    let wall = UNIX_EPOCH + Duration::from_millis(note.wall_ms);
+    let troubles = Troubles { system: note.trouble_of_nodes, harness: note.trouble_of_harness };
+    Ok((run, troubles, Times { seconds: note.load_seconds, wall }))
+}
+
+pub(super) fn store_history(history: &[Op], folder: &Folder) -> Result<()> {
+    let path = folder.file("history.edn");
+    let file = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
+    history::write(file, history).with_context(|| format!("writing {}", path.display()))
+}
+
+pub(super) fn recall_history(folder: &Folder) -> Result<Vec<Op>> {
+    let path = folder.file("history.edn");
+    let file = File::open(&path).with_context(|| format!("reading {}", path.display()))?;
+    let ops: Result<Vec<Op>, _> = history::read(BufReader::new(file)).collect();
+    ops.with_context(|| format!("reading {}", path.display()))
 }
 
 pub(super) fn judge_and_store(
@@ -27,9 +117,6 @@ pub(super) fn judge_and_store(
     folder: &Folder,
     times: Times,
 ) -> Result<Outcome> {
-    let path = folder.file("history.edn");
-    let file = File::create(&path).with_context(|| format!("writing {}", path.display()))?;
-    history::write(file, history).with_context(|| format!("writing {}", path.display()))?;
     let verdict = judge(history, &verdict::options(run.spec.workload, run.spec.nemesis))?;
     let verdict = with_troubles(verdict, &troubles);
     let info = info(run, times.seconds);

@@ -216,7 +216,37 @@ pub struct Schedule {
     pub steps: Vec<Step>,
 }
 
+impl Action {
+    /// Whether it begins a fault; else it ends some.
+    pub fn begins(&self) -> bool {
+        !matches!(
+            self,
+            Action::StopPartition
+                | Action::Start
+                | Action::Resume
+                | Action::ResumeWorkers
+                | Action::ResetClock
+                | Action::Grow
+                | Action::StopClientFault
+        )
+    }
+}
+
 impl Schedule {
+    /// How many faults it has.
+    pub fn faults(&self) -> usize {
+        self.steps.iter().filter(|step| step.action.begins()).count()
+    }
+
+    /// Keeps the first `count` faults. Ends without a beginning change nothing.
+    pub fn keep(&mut self, count: usize) {
+        let mut begun = 0;
+        self.steps.retain(|step| {
+            begun += usize::from(step.action.begins());
+            !step.action.begins() || begun <= count
+        });
+    }
+
     /// A short hash over the schedule and over `intents`, the operations that the workload will try: two runs with the same
     /// digest did the same faults at the same offsets and meant to do the same operations.
     pub fn digest(&self, intents: &str) -> String {

@@ -301,13 +301,14 @@ impl Caller {
         self.end(call, outcome.map(drop), |sent, ()| sent)
     }
 
-    /// Reads a shard.
+    /// Reads a shard from the node at `address`, whichever part it plays.
     ///
     /// # Errors
     /// The reason.
-    pub async fn read_shard(&mut self, shard: &str) -> Outcome<()> {
+    pub async fn read_shard(&mut self, shard: &str, address: &str) -> Outcome<()> {
         let call = self.begin("read-shard", Value::map([("shard", shard)]));
-        let outcome = self.client.get_shard(run_of(shard), shard, Consistency::Linearizable).await;
+        let node = self.client.pinned(address);
+        let outcome = node.get_shard(run_of(shard), shard, Consistency::Linearizable).await;
         self.end(call, outcome, |sent, read| {
             let Value::Map(map) = record(&read.value) else { return sent };
             map.iter()

@@ -14,5 +14,5 @@ pub(super) const MIX: Mix = Mix {
     section: 20,
     renew: 20,
     finish: [5, 2, 3, 2, 2, 2],
-    extra: [6, 3, 1, 3, 3, 1],
+    extra: [6, 3, 1, 3, 3, 1, 2],
 };

@@ -23,6 +23,8 @@ fn place(key: &[u8]) -> u64 {
 #[derive(Clone, Debug)]
 pub(super) struct Rest {
     root: u16,
+    /// The first place inside.
+    start: u64,
     /// The last place that is done.
     pub(super) done: u64,
     /// The first place outside.
@@ -34,7 +36,8 @@ impl Rest {
         let root = root_of(&range.start);
         let same_root = range.end.len() == 6 && root_of(&range.end) == root;
         let end = if same_root { place(&range.end) } else { SPAN };
-        Rest { root, done: place(&range.start).max(cursor.map_or(0, place)), end }
+        let start = place(&range.start);
+        Rest { root, start, done: start.max(cursor.map_or(0, place)), end }
     }
 
     /// How many places are left.
@@ -42,9 +45,23 @@ impl Rest {
         (self.end - 1).saturating_sub(self.done)
     }
 
+    /// A key before what is done, if there is one inside of the range.
+    pub(super) fn behind(&self) -> Option<Vec<u8>> {
+        (self.done > self.start + 1).then(|| self.at(self.done - 1))
+    }
+
+    /// A key past the end, if the range has one.
+    pub(super) fn outside(&self) -> Option<Vec<u8>> {
+        (self.end < SPAN).then(|| self.at(self.end))
+    }
+
     /// The key of the place `by` after what is done.
     pub(super) fn key(&self, by: u64) -> Vec<u8> {
-        let place = u32::try_from(self.done + by).unwrap_or(u32::MAX);
+        self.at(self.done + by)
+    }
+
+    fn at(&self, place: u64) -> Vec<u8> {
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
         [&self.root.to_be_bytes()[..], &place.to_be_bytes()[..]].concat()
     }
 }
@@ -72,5 +89,8 @@ mod tests {
         let left = Rest::of(&Range::new(range.start.clone(), fresh.key(10)), Some(&cursor));
         assert_eq!(left.left(), 2);
         assert!(left.key(2) < fresh.key(10));
+        assert_eq!(left.outside(), Some(fresh.key(10)));
+        assert!(left.behind().unwrap() < cursor);
+        assert_eq!((fresh.behind(), fresh.outside()), (None, None));
     }
 }

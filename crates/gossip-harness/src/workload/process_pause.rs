@@ -14,5 +14,5 @@ pub(super) const MIX: Mix = Mix {
     section: 50,
     renew: 40,
     finish: [5, 4, 1, 0, 0, 0],
-    extra: [5, 2, 0, 2, 0, 0],
+    extra: [5, 2, 0, 2, 0, 0, 0],
 };

@@ -39,6 +39,8 @@ pub enum Extra {
     Unpark,
     /// Ends the side run.
     CancelSide,
+    /// Wants the main run to be complete, long before it is.
+    CompleteEarly,
 }
 
 /// One session.
@@ -82,10 +84,10 @@ pub struct Mix {
     /// Weights of [`Finish`] in its order.
     pub finish: [u64; 6],
     /// Weights of [`Extra`] in its order.
-    pub extra: [u64; 6],
+    pub extra: [u64; 7],
 }
 
-fn weighted<T: Copy>(rng: &mut Stream, weights: &[u64; 6], items: [T; 6]) -> T {
+fn weighted<T: Copy, const N: usize>(rng: &mut Stream, weights: &[u64; N], items: [T; N]) -> T {
     let mut at = rng.below(weights.iter().sum::<u64>().max(1));
     for (weight, item) in weights.iter().zip(items) {
         if at < *weight {
@@ -115,7 +117,11 @@ impl Mix {
                 &self.finish,
                 [F::Release, F::Zombie, F::Complete, F::Park, F::SplitReplace, F::SplitResidual],
             ),
-            extra: weighted(rng, &self.extra, [E::None, E::Replay, E::Reuse, E::Read, E::Unpark, E::CancelSide]),
+            extra: weighted(
+                rng,
+                &self.extra,
+                [E::None, E::Replay, E::Reuse, E::Read, E::Unpark, E::CancelSide, E::CompleteEarly],
+            ),
         }
     }
 

@@ -14,5 +14,5 @@ pub(super) const MIX: Mix = Mix {
     section: 0,
     renew: 0,
     finish: [6, 2, 2, 0, 0, 0],
-    extra: [6, 1, 0, 2, 0, 0],
+    extra: [6, 1, 0, 2, 0, 0, 0],
 };

@@ -19,6 +19,8 @@ use crate::rng::Stream;
 pub struct Worker {
     /// Its number; processes are numbered apart.
     pub number: usize,
+    /// Where the nodes are.
+    pub nodes: Vec<String>,
     /// Its way to the service.
     pub caller: Caller,
     /// From what it draws.
@@ -97,8 +99,12 @@ impl Worker {
         let named = root_name(run, session.root.unwrap_or(0));
         match session.extra {
             Extra::Unpark => drop(self.caller.unpark(&named).await),
-            Extra::Read => drop(self.caller.read_shard(&named).await),
+            Extra::Read => {
+                let node = self.rng.pick(&self.nodes).clone();
+                let _ = self.caller.read_shard(&named, &node).await;
+            }
             Extra::CancelSide => drop(self.caller.end_run("cancel-run", SIDE).await),
+            Extra::CompleteEarly => drop(self.caller.end_run("complete-run", MAIN).await),
             Extra::None | Extra::Replay | Extra::Reuse => {}
         }
         let op = self.caller.op_id();
@@ -155,8 +161,23 @@ impl Worker {
             let op = self.caller.op_id();
             self.caller.checkpoint(op, &holding.lease, &at).await?;
             holding.rest.done += by;
+            self.wrong_cursor(holding).await;
         }
         Ok(())
+    }
+
+    /// Now and then a cursor that must be refused: behind what is done, or outside of the range.
+    async fn wrong_cursor(&mut self, holding: &Holding) {
+        let at = match self.rng.below(16) {
+            0 => holding.rest.behind(),
+            1 => holding.rest.outside(),
+            _ => None,
+        };
+        if let Some(at) = at {
+            let op = self.caller.op_id();
+            // Refused, or the judge will say so.
+            let _ = self.caller.checkpoint(op, &holding.lease, &at).await;
+        }
     }
 
     /// Stays in the section for a part of what is left of the belief, and never beyond it.

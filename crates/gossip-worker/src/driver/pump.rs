@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gossip_core::consensus::{Change, Consistency, Member, NodeId, Output, Persist, Refusal, Role, Ticket, Token};
 use gossip_core::coordination::{Answer, Command, TenantQuery};
+use gossip_core::mutants::Planted;
 use raft::eraftpb::Message;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{oneshot, watch};
@@ -51,6 +52,8 @@ pub struct Parts<S, F> {
     pub storage: S,
     /// The node's clock.
     pub clock: Clock,
+    /// The planted bug.
+    pub planted: Planted,
     /// Takes messages for other nodes, with the members as they stand. Must not block.
     pub send: F,
 }
@@ -88,7 +91,7 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
     pub fn new<S: Storage + 'static>(group: ServiceGroup, parts: Parts<S, F>) -> std::io::Result<(Self, Handle)> {
         let (sender, events) = unbounded_channel();
         let reports = sender.clone();
-        let writer = Writer::start(parts.storage, move |report| {
+        let writer = Writer::start(parts.storage, parts.planted, move |report| {
             // The core may have ended first: then nobody waits for this.
             let _ = reports.send(Event::Stored(report));
         })?;

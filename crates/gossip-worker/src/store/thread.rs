@@ -2,11 +2,16 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gossip_core::consensus::{Persist, Ticket};
 
+use gossip_core::mutants::{Mutant, Planted};
+
 use super::{Storage, StoreError};
+
+/// How late the disk is with one planted bug.
+const LAZY: Duration = Duration::from_millis(300);
 
 /// What the storage thread reports.
 #[derive(Debug)]
@@ -29,9 +34,14 @@ impl Writer {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(storage: impl Storage + 'static, report: impl Fn(Report) + Send + 'static) -> std::io::Result<Self> {
+    pub fn start(
+        storage: impl Storage + 'static,
+        planted: Planted,
+        report: impl Fn(Report) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
-        let thread = std::thread::Builder::new().name("store".into()).spawn(move || run(storage, &receiver, report))?;
+        let thread =
+            std::thread::Builder::new().name("store".into()).spawn(move || run(storage, &receiver, planted, report))?;
         Ok(Writer { writes: Some(sender), thread: Some(thread) })
     }
 
@@ -53,11 +63,15 @@ impl Drop for Writer {
     }
 }
 
-fn run(mut storage: impl Storage, receiver: &Receiver<Vec<Persist>>, report: impl Fn(Report)) {
+fn run(mut storage: impl Storage, receiver: &Receiver<Vec<Persist>>, planted: Planted, report: impl Fn(Report)) {
     // Writes that nothing depends on (a commit index that moved) wait for the next one that must be durable.
     let mut group: Vec<Persist> = Vec::new();
     while let Ok(first) = receiver.recv() {
         group.extend(first);
+        if planted.is(Mutant::AckBeforeSync) {
+            // Nobody waits for the disk with this bug, so it may take its time: else only a machine that crashes would tell.
+            std::thread::sleep(LAZY);
+        }
         while let Ok(more) = receiver.try_recv() {
             group.extend(more);
         }
