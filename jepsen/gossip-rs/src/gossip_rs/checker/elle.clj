@@ -1,0 +1,24 @@
+(ns gossip-rs.checker.elle
+  "Checkpoint histories against strict serializability, with Elle."
+  (:require [gossip-rs.lists :as lists]
+            [jepsen.checker :as checker]
+            [jepsen.history :as history]
+            [jepsen.store :as store]
+            [elle.list-append :as list-append]))
+
+(defn check-ops
+  "`directory`: where anomalies are explained, or nil."
+  [ops directory]
+  (let [txns (lists/history ops)]
+    (if (some #(and (= :ok (:type %)) (= :append (ffirst (:value %)))) txns)
+      (-> (list-append/check (cond-> {:consistency-models [:strict-serializable]}
+                               directory (assoc :directory directory))
+                             (history/history txns))
+          (assoc :transactions (quot (count txns) 2)))
+      {:valid? :unknown, :cause "no checkpoint was accepted"})))
+
+(defrecord Checker []
+  checker/Checker
+  (check [_ test history opts]
+    (check-ops (mapv #(into {} %) history)
+               (.getCanonicalPath (store/path! test (:subdirectory opts) "elle")))))

@@ -1,0 +1,56 @@
+(ns gossip-rs.checker.knossos
+  "Each shard's history against the model, with Knossos, within a time limit for each shard."
+  (:require [clojure.tools.logging :refer [info]]
+            [gossip-rs.invariants :as invariants]
+            [gossip-rs.linear :as linear]
+            [gossip-rs.model :as model]
+            [jepsen.checker :as checker]
+            [jepsen.history :as history]
+            [knossos.model :as knossos]
+            [knossos.wgl :as wgl]))
+
+(defrecord Shard [state]
+  knossos/Model
+  (step [_ op]
+    (let [next (model/step state op)]
+      (if (model/inconsistent? next)
+        (knossos/inconsistent (:inconsistent next))
+        (->Shard next)))))
+
+(defn- analyse
+  [model calls time-limit-ms]
+  (let [{:keys [valid? op cause]} (wgl/analysis (->Shard model) (history/history (linear/history calls))
+                                                {:time-limit time-limit-ms})]
+    (cond-> {:valid? valid?, :operations (count calls)}
+      (false? valid?)     (assoc :op (into {} op))
+      (= :unknown valid?) (assoc :cause (or cause :time-limit)))))
+
+(defn check-shard
+  "The verdict on one shard. Claims whose answer was lost may have granted any shard of the run; they make the search dear,
+  so they are brought in only when the history does not make sense without them."
+  [{:keys [model calls open-claims]} time-limit-ms]
+  (let [result (analyse model calls time-limit-ms)]
+    (if (and (false? (:valid? result)) (seq open-claims))
+      (assoc (analyse model (sort-by :index (concat calls open-claims)) time-limit-ms)
+             :open-claims (count open-claims))
+      result)))
+
+(defn check-ops
+  "All shards: {:valid? :checked :anomalies :unknown :shards {shard result}}."
+  [ops time-limit-ms]
+  (let [results (into (sorted-map)
+                      (for [[shard part] (linear/shards ops)
+                            :when (seq (:calls part))]
+                        [shard (check-shard part time-limit-ms)]))
+        of      (fn [verdict] (into (sorted-map) (filter #(= verdict (:valid? (val %)))) results))]
+    {:valid?    (invariants/merge-verdicts (map :valid? (vals results)))
+     :checked   (count results)
+     :longest   (reduce max 0 (map :operations (vals results)))
+     :anomalies (of false)
+     :unknown   (of :unknown)}))
+
+(defrecord Checker [time-limit-ms]
+  checker/Checker
+  (check [_ _ history _]
+    (info "Knossos on each shard")
+    (check-ops (mapv #(into {} %) history) time-limit-ms)))

@@ -1,0 +1,296 @@
+(ns gossip-rs.client
+  "Operations of histories as gRPC calls, and their answers as what the history notes.
+
+  A worker asks its own node first and follows the hint to the leader. It asks again by itself only after refusals that are
+  definite, or when nothing had left this machine; after anything else the outcome is open, and it is the worker's next
+  operation that may ask again under the same op id. So the last refusal of an operation decides: definite is `:fail`."
+  (:require [clojure.string :as str]
+            [clojure.tools.logging :refer [warn]]
+            [gossip-rs.errors :as errors]
+            [gossip-rs.grpc :as grpc]
+            [jepsen.client :as client]
+            [jepsen.util :as util]))
+
+(def port "Where every node serves." 7000)
+
+(def tenant "jepsen")
+
+(def ^:private drift-percent
+  "A holder counts its lease shorter by this much."
+  10)
+
+(def reads
+  "They change nothing, so a read without an answer has failed."
+  #{:read-shard :read-run :read-view})
+
+;; Checkpoints carry the ids of all checkpoints before them in the cursor's token, four bytes each.
+
+(defn ids->token
+  [ids]
+  (str/join (map #(format "%08x" %) ids)))
+
+(defn token->ids
+  [token]
+  (mapv #(Long/parseLong (str/join %) 16) (partition 8 token)))
+
+(defn- key-of
+  "A bound or a cursor's key: empty is infinity, or none."
+  [bytes]
+  (when-not (str/blank? bytes) bytes))
+
+(defn- cursor-message
+  [{:keys [cursor ids]}]
+  (when cursor
+    {:key cursor, :token (ids->token ids)}))
+
+(defn- lease-message
+  [value]
+  (select-keys value [:shard :worker :fence]))
+
+;; Answers
+
+(defn- range-of
+  [{:keys [start end]}]
+  {:start (key-of start), :end (key-of end)})
+
+(defn- cursor-of
+  [cursor]
+  {:cursor (key-of (:key cursor)), :ids (token->ids (:token cursor))})
+
+(defn record
+  "A shard's record as reads show it."
+  [{:keys [shard range status fence lease cursor]}]
+  (merge {:shard shard, :status status, :fence fence, :worker (:worker lease), :deadline (:deadline-ms lease)}
+         (range-of range)
+         (cursor-of cursor)))
+
+(defn- child
+  [{:keys [shard range]}]
+  (merge {:shard shard} (range-of range)))
+
+(defn believed-until
+  "Until when a holder believes in a lease that it first asked for at `sent`, in nanoseconds."
+  [sent {:keys [granted-ms deadline-ms]}]
+  (+ sent (* (- deadline-ms granted-ms) 1000000 (/ (- 100 drift-percent) 100))))
+
+(defn- times
+  [sent answer]
+  {:granted        (:granted-ms answer)
+   :deadline       (:deadline-ms answer)
+   :believed-until (long (believed-until sent answer))})
+
+(defn- granted
+  [sent {:keys [lease range cursor] :as answer}]
+  (merge (lease-message lease) (range-of range) (cursor-of cursor) (times sent answer)))
+
+;; Operations
+
+(defn- list-shards
+  "All pages."
+  [call request]
+  (loop [after "", shards []]
+    (let [page   (call "ShardService/ListShards" (assoc request :page-size 1000, :after after))
+          shards (into shards (:shards page))]
+      (if (str/blank? (:next page))
+        shards
+        (recur (:next page) shards)))))
+
+(def ^:private settled-facts
+  "Facts that stand still when nothing happens; load and indexes never do."
+  #{"address" "build" "role" "leader" "term"})
+
+(defn view
+  "A node's view of the cluster, from the answer of Members."
+  [{:keys [members]}]
+  (into (sorted-map)
+        (for [{:keys [node health facts]} members]
+          [node {:health health, :facts (into (sorted-map) (filter (comp settled-facts key)) facts)}])))
+
+(defn perform
+  "Makes the calls of an operation with `call`, a function of method and request, and gives what is added to the
+  operation's value. `sent` is when its op id was first sent."
+  [call {:keys [run lease-ms]} {:keys [f value op-id wait-ms]} sent]
+  (let [base   {:tenant tenant, :run (or (:run value) run)}
+        write  (assoc base :op-id (or op-id (:op-id value)))
+        leased (assoc write :lease (lease-message value))]
+    (case f
+      :register       (do (call "RunService/CreateRun" (update write :op-id str/replace #"^." "c"))
+                          (call "RunService/RegisterShards"
+                                (assoc write :start true
+                                       :shards (for [{:keys [shard start end]} (:shards value)]
+                                                 {:shard shard, :range {:start (or start ""), :end (or end "")}})))
+                          nil)
+      :acquire        (granted sent (call "ShardService/Acquire"
+                                          (assoc write :shard (:shard value) :worker (:worker value)
+                                                 :lease-ms lease-ms :wait-ms (or wait-ms 0))))
+      :claim          (granted sent (call "ShardService/Claim"
+                                          (assoc write :worker (:worker value) :lease-ms lease-ms :wait-ms (or wait-ms 0))))
+      :renew          (times sent (call "ShardService/Renew" (assoc leased :lease-ms lease-ms)))
+      :checkpoint     (do (call "ShardService/Checkpoint" (assoc leased :cursor (cursor-message value))) nil)
+      :complete       (do (call "ShardService/Complete" (assoc leased :cursor (cursor-message value))) nil)
+      :release        (do (call "ShardService/Release" leased) nil)
+      :park           (do (call "ShardService/Park" (assoc leased :reason (:reason value))) nil)
+      :unpark         (select-keys (call "ShardService/Unpark" (assoc write :shard (:shard value))) [:fence])
+      :split-replace  {:children (mapv child (:children (call "ShardService/SplitReplace" (assoc leased :cuts (:cuts value)))))}
+      :split-residual {:residual (child (:residual (call "ShardService/SplitResidual" (assoc leased :at (:at value)))))}
+      :complete-run   (do (call "RunService/CompleteRun" write) nil)
+      :fail-run       (do (call "RunService/FailRun" (assoc write :reason "the workload says so")) nil)
+      :cancel-run     (do (call "RunService/CancelRun" (assoc write :reason "the workload says so")) nil)
+      :read-shard     (let [answer (call "ShardService/GetShard" (assoc base :shard (:shard value)))]
+                        (assoc (record (:shard answer)) :applied (:applied-index (:read answer))))
+      :read-run       (let [shards (list-shards call base)
+                            answer (call "RunService/GetRun" base)]
+                        {:status  (:status (:run answer))
+                         :shards  (mapv record shards)
+                         :applied (:applied-index (:read answer))})
+      :read-view      {:view (view (call "ClusterService/Members" {}))})))
+
+;; Whom to ask
+
+(defn open-nodes
+  "A channel to each node: {name channel}."
+  [test]
+  (into {} (for [node (:nodes test)]
+             [node (grpc/open-channel (get-in test [:addresses node] node) port)])))
+
+(defn close-nodes!
+  [channels]
+  (run! grpc/close-channel! (vals channels)))
+
+(defn call-node
+  "One attempt at one node."
+  [test channels node method request deadline-ms]
+  (grpc/call {:contract @(:contract test), :channel (get channels node), :deadline-ms deadline-ms} method request))
+
+(defn- hinted
+  "The node at the address that a refusal names as the leader's."
+  [test data]
+  (let [address (get (:metadata data) "leader-address")]
+    (first (filter #(= address (str (get-in test [:addresses %] %) ":" port)) (:nodes test)))))
+
+(defn- another
+  [test node]
+  (let [nodes (:nodes test)]
+    (nth nodes (mod (inc (.indexOf ^java.util.List nodes node)) (count nodes)))))
+
+(defn- try-elsewhere?
+  "Whether a refusal shows that this node took nothing, so that another may be asked."
+  [{:keys [reason definite never-sent?]}]
+  (or never-sent?
+      (and (true? definite) (contains? #{"NOT_LEADER" "STOPPING" "READ_UNCONFIRMED"} reason))))
+
+(def ^:private patience-ms
+  "How long an operation looks for a node that takes it."
+  3000)
+
+(def ^:private attempt-ms
+  "How long a node may take for a request, beside the time that the request waits in line on purpose."
+  2000)
+
+(defn ask
+  "Calls a method at `home` or wherever the service sends us. `pinned?`: there and nowhere else."
+  [{:keys [test channels home pinned? wait-ms]} method request]
+  (let [until (+ (System/currentTimeMillis) patience-ms)]
+    (loop [node home, tries 1]
+      (let [answer (try (call-node test channels node method request (+ attempt-ms (or wait-ms 0)))
+                        (catch clojure.lang.ExceptionInfo e
+                          (if (and (= ::grpc/error (:type (ex-data e))) (try-elsewhere? (ex-data e)) (not pinned?)
+                                   (< (System/currentTimeMillis) until))
+                            [::again (ex-data e)]
+                            (throw e))))]
+        (if (and (vector? answer) (= ::again (first answer)))
+          (let [next (or (hinted test (second answer)) (another test node))]
+            (grpc/reconnect-soon! (get channels next))
+            (when (zero? (mod tries (count (:nodes test))))
+              (Thread/sleep 100))
+            (recur next (inc tries)))
+          answer)))))
+
+;; Outcomes
+
+(defn outcome
+  "The operation as it ended with an error of the service or of the way to it."
+  [op {:keys [never-sent?] :as data}]
+  (merge op
+         (cond-> (errors/classify data (contains? reads (:f op)))
+           never-sent? (assoc :type :fail))))
+
+(defn- await-gate
+  "Stalls while the nemesis holds this worker, as a process that got no time."
+  [test op]
+  (let [thread (mod (:process op) (:concurrency test))]
+    (while (contains? @(:paused-workers test) thread)
+      (Thread/sleep 5))))
+
+(defn- first-sent
+  "When this op id was first sent: a replayed answer tells of a lease that began no later."
+  [test {:keys [op-id value]} now]
+  (if-let [id (or op-id (:op-id value))]
+    (get (swap! (:sent test) (fn [sent] (if (contains? sent id) sent (assoc sent id now)))) id)
+    now))
+
+(defn- hold-section
+  "An unfenced critical section: entered only in the belief of holding the lease, and left as soon as it ends."
+  [test {:keys [value] :as op}]
+  (let [{:keys [believed-until hold-ms]} value
+        entered (util/relative-time-nanos)]
+    (if (<= believed-until entered)
+      (assoc op :type :fail, :error [:lease-expired "the holder no longer believes in it"])
+      (let [until (min believed-until (+ entered (* 1000000 hold-ms)))]
+        (Thread/sleep (long (quot (- until entered) 1000000)))
+        (assoc op :type :ok, :value (assoc value :entered entered, :left until))))))
+
+(defn- spoiled
+  "Does `request` as the fault on the way to the node has it. The history says what the client saw."
+  [fault request]
+  (let [[kind ms] (if (sequential? fault) fault [fault])]
+    (case kind
+      nil            (request)
+      :hang          (throw (ex-info "the request was lost" {:type ::grpc/error, :status "DEADLINE_EXCEEDED"
+                                                             :message "lost on the way to the node"}))
+      :lose-answers  (do (request)
+                         (throw (ex-info "the answer was lost" {:type ::grpc/error, :status "UNAVAILABLE"
+                                                                :message "lost on the way back"})))
+      :delay-answers (let [answer (request)] (Thread/sleep (long ms)) answer)
+      :duplicate     (let [twin (future (try (request) (catch Exception _ nil)))]
+                       (try (request) (finally @twin))))))
+
+(defrecord Client [node channels]
+  client/Client
+  (open! [this test node]
+    (assoc this :node node, :channels (open-nodes test)))
+
+  (setup! [_ _])
+
+  (invoke! [_ test {:keys [f value wait-ms] :as op}]
+    (await-gate test op)
+    (if (= :section f)
+      (hold-section test op)
+      (let [pinned (:node value)
+            home   (or pinned node)
+            fault  (when-not (:final? value) (get @(:client-faults test) home))
+            way    {:test test, :channels channels, :home home, :pinned? (some? pinned), :wait-ms wait-ms}
+            sent   (first-sent test op (util/relative-time-nanos))]
+        (try (let [added (spoiled fault #(perform (partial ask way) test op sent))]
+               (when fault (swap! (:fault-effects test) inc))
+               (assoc op :type :ok, :value (merge value added)))
+             (catch clojure.lang.ExceptionInfo e
+               (when fault (swap! (:fault-effects test) inc))
+               (if (= ::grpc/error (:type (ex-data e)))
+                 (let [reason (:reason (ex-data e))]
+                   (when (and reason (not (errors/known? (errors/reason reason))))
+                     (warn "a reason that the error table does not know:" reason))
+                   (outcome op (ex-data e)))
+                 (throw e)))))))
+
+  (teardown! [_ _])
+
+  (close! [_ _]
+    (close-nodes! channels))
+
+  client/Reusable
+  (reusable? [_ _] true))
+
+(defn client
+  []
+  (->Client nil nil))

@@ -1,0 +1,168 @@
+(ns gossip-rs.db
+  "Nodes: the uploaded binary under start-stop-daemon, and what a nemesis can do to it.
+
+  Which nodes ought to run is kept in the test's `:up`; a node that ought to and does not has ended by itself, which
+  fails the run whatever its history says."
+  (:require [clojure.java.io :as io]
+            [clojure.string :as str]
+            [clojure.tools.logging :refer [info]]
+            [gossip-rs.client :as client]
+            [jepsen.control :as c]
+            [jepsen.control.util :as cu]
+            [jepsen.db :as db]))
+
+(def dir     "/opt/gossip")
+(def binary  (str dir "/gossip-worker"))
+(def data    (str dir "/data"))
+(def clock   (str dir "/clock"))
+(def logfile (str dir "/gossip-worker.log"))
+(def pidfile (str dir "/gossip-worker.pid"))
+
+(def serve-within-ms
+  "A node that does not serve within this time after its start never will."
+  30000)
+
+(defn address
+  "Where clients and peers reach a node."
+  [test node]
+  (str (get-in test [:addresses node] node) ":" client/port))
+
+(defn peers
+  "The founding nodes, as --peers wants them."
+  [test]
+  (str/join "," (for [node (:nodes test)] (str node "=" (address test node)))))
+
+(defn arguments
+  "The command line of a node. A node that was removed and added again joins instead of founding."
+  [test node]
+  (concat ["--id" node "--listen" (str "0.0.0.0:" client/port) "--advertise" (address test node) "--data" data
+           "--log-format" "json" "--snapshot-entries" "500" "--unsafe-testing" "--clock-control" clock]
+          (if (contains? @(:joiners test) node)
+            ["--join" (str/join "," (map #(address test %) (remove #{node} (:nodes test))))]
+            ["--peers" (peers test)])
+          (when-let [mutant (:mutant test)]
+            ["--mutant" mutant])))
+
+(defn set-clock!
+  "Writes this node's clock control. Aside first, so that the node never reads half a file."
+  [{:keys [wall-ms rate-ppm]}]
+  (cu/write-file! (str "wall_offset_ms=" wall-ms "\nrate=" (format "%.6f" (/ rate-ppm 1e6)) "\n") (str clock ".new"))
+  (c/exec :mv (str clock ".new") clock))
+
+(defn running?
+  "Whether this node's process is there, stopped or not. A zombie is none."
+  []
+  (= "yes" (c/exec :bash :-c (str "for p in $(pgrep -x gossip-worker); do "
+                                  "grep -q '^State:.[ZX]' /proc/$p/status || { echo yes; exit; }; done; echo no"))))
+
+(defn- note-death!
+  "A node that ought to run and does not."
+  [test node]
+  (when (and (contains? @(:up test) node) (not (running?)))
+    (swap! (:deaths test) conj
+           (str node " ended by itself: "
+                (c/exec :bash :-c (str "tail -n 1 " logfile " 2>/dev/null || true"))))))
+
+(defn status
+  "How a node stands by its own word, or nil."
+  [test channels node]
+  (try (client/call-node test channels node "ClusterService/Status" {} 1000)
+       (catch clojure.lang.ExceptionInfo _ nil)))
+
+(defn await-serving!
+  "Waits until these nodes serve, asking from here; throws when one does not in time."
+  [test nodes within-ms]
+  (let [channels (client/open-nodes test)
+        until    (+ (System/currentTimeMillis) within-ms)]
+    (try (doseq [node nodes]
+           (loop []
+             (when-not (:ready (status test channels node))
+               (when (< until (System/currentTimeMillis))
+                 (throw (ex-info (str node " does not serve within " within-ms " ms") {:type ::not-serving, :node node})))
+               (gossip-rs.grpc/reconnect-soon! (get channels node))
+               (Thread/sleep 100)
+               (recur))))
+         (finally (client/close-nodes! channels)))))
+
+(defn leader
+  "The node that leads, as the nodes themselves see it; nil when none does."
+  [test]
+  (let [channels (client/open-nodes test)]
+    (try (->> (:nodes test)
+              (mapv #(future (status test channels %)))
+              (keep deref)
+              (filter #(and (:ready %) (= (:leader %) (:node %))))
+              (sort-by :term)
+              last
+              :node)
+         (finally (client/close-nodes! channels)))))
+
+(defn wipe!
+  "Everything that this node has stored."
+  []
+  (c/exec :rm :-rf data))
+
+(defn- upload!
+  [test]
+  (c/exec :mkdir :-p dir)
+  (c/upload (.getCanonicalPath (io/file (:binary test))) binary)
+  (c/exec :chmod "+x" binary))
+
+(defrecord DB []
+  db/DB
+  (setup! [this test node]
+    (c/su
+      (upload! test)
+      (set-clock! {:wall-ms 0, :rate-ppm 1000000}))
+    (db/start! this test node)
+    (await-serving! test [node] serve-within-ms))
+
+  (teardown! [this test node]
+    (db/kill! this test node)
+    (c/su (c/exec :rm :-rf dir)))
+
+  db/Kill
+  (start! [_ test node]
+    (c/su
+      (if (running?)
+        :already-running
+        (do (note-death! test node)
+            (apply cu/start-daemon! {:logfile logfile, :pidfile pidfile, :chdir dir} binary (arguments test node))
+            (swap! (:up test) conj node)
+            :started))))
+
+  (kill! [_ test node]
+    (c/su
+      (note-death! test node)
+      (swap! (:up test) disj node)
+      (c/exec :bash :-c "pkill -KILL -x gossip-worker; while pgrep -x gossip-worker >/dev/null; do sleep 0.02; done")
+      (c/exec :rm :-f pidfile))
+    :killed)
+
+  db/Pause
+  (pause! [_ test node]
+    (c/su (c/exec :pkill :-STOP :-x "gossip-worker"))
+    :paused)
+
+  (resume! [_ test node]
+    (c/su (c/exec :bash :-c "pkill -CONT -x gossip-worker || true"))
+    :resumed)
+
+  db/Primary
+  (primaries [_ test]
+    (filterv some? [(leader test)]))
+  (setup-primary! [_ _ _])
+
+  db/LogFiles
+  (log-files [_ _ _]
+    {logfile "gossip-worker.log"}))
+
+(defn stopped?
+  "Whether this node's process is stopped by a signal."
+  []
+  (str/includes? (c/exec :bash :-c "for p in $(pgrep -x gossip-worker); do grep '^State:' /proc/$p/status; done") "T (stopped)"))
+
+(defn db
+  []
+  (info "nodes run" binary)
+  (->DB))

@@ -1,0 +1,49 @@
+(ns gossip-rs.lists
+  "Checkpoint histories as transactions over lists, for Elle. Pure.
+
+  A checkpoint's token lists the ids of all checkpoints before it, so a shard is a list: a checkpoint appends its own id, a
+  read or a grant reads the whole. A child inherits its parent's cursor and with it the parent's ids; those are left out, so
+  that each list holds what was appended to it."
+  (:require [gossip-rs.history :as h]
+            [gossip-rs.invariants.facts :as facts]
+            [gossip-rs.linear :as linear]))
+
+(defn- appended
+  "{shard #{id}}: what was appended to each list, or may have been."
+  [calls]
+  (reduce (fn [m {:keys [in]}]
+            (update m (:shard in) (fnil conj #{}) (peek (:ids in))))
+          {}
+          (filter #(and (= :checkpoint (:f %)) (seq (:ids (:in %)))) calls)))
+
+(defn- own
+  [ours {:keys [shard ids]}]
+  (filterv (get ours shard #{}) ids))
+
+(defn- txn
+  [ours {:keys [f in out] :as call}]
+  (case f
+    :checkpoint      (when (seq (:ids in)) [[:append (:shard in) (peek (:ids in))]])
+    (:acquire
+     :claim)         (when (and (h/ok? call) (:ids out)) [[:r (:shard out) (own ours out)]])
+    :read-shard      (when (and (h/ok? call) (:ids out)) [[:r (:shard out) (own ours out)]])
+    nil))
+
+(defn history
+  "The transactions of a history, as ops: {:process :type :f :txn :value :index}."
+  [ops]
+  (let [calls (h/calls ops)
+        ours  (appended calls)
+        calls (concat (linear/merge-tries (filter #(#{:checkpoint :acquire :claim} (:f %)) calls))
+                      (filter #(and (= :checkpoint (:f %)) (h/failed? %)) calls)
+                      (facts/linearizable-reads calls :read-shard))]
+    (->> (for [[process call] (map-indexed vector (sort-by :index calls))
+               :let  [txn (txn ours call)]
+               :when txn
+               op    (cond-> [[(:index call) {:process process, :type :invoke, :f :txn, :value txn}]]
+                       (or (h/ok? call) (h/failed? call))
+                       (conj [(:end call) {:process process, :type (:type call), :f :txn, :value txn}]))]
+           op)
+         (sort-by (fn [[place {:keys [type]}]] [place (if (= :invoke type) 0 1)]))
+         (map second)
+         h/index)))

@@ -1,0 +1,230 @@
+(ns gossip-rs.nemesis
+  "Carries the schedule out on real nodes, and notes what was really done and whether it took hold.
+
+  Each step is one nemesis operation: it is planned at its offset, and its completion names the nodes that were hit. A step
+  that could not be done, or had no effect, completes with an :error; the judge counts those that took hold."
+  (:require [clojure.tools.logging :refer [info warn]]
+            [gossip-rs.client :as client]
+            [gossip-rs.db :as gdb]
+            [gossip-rs.faults :as faults]
+            [gossip-rs.grpc :as grpc]
+            [jepsen.control :as c]
+            [jepsen.db :as db]
+            [jepsen.generator :as gen]
+            [jepsen.nemesis :as nemesis])
+  (:import (java.net InetAddress)))
+
+(defn- miss!
+  "Ends a step that could not be done or had no effect."
+  [reason detail]
+  (throw (ex-info detail {:type ::miss, :error [reason detail]})))
+
+(defn- ip
+  [test node]
+  (.getHostAddress (InetAddress/getByName (get-in test [:addresses node] node))))
+
+(defn- on
+  "Runs f of test and node on each of these nodes."
+  [test nodes f]
+  (when (seq nodes)
+    (c/on-nodes test nodes f)))
+
+;; Partitions
+
+(defn- mend!
+  "Takes all packet filters away. Gives how many packets they met."
+  [test]
+  (reduce + 0 (vals (on test (:nodes test)
+                        (fn [_ _]
+                          (c/su (let [listing (c/exec :iptables :-L "INPUT" :-v :-n :-x :-w)]
+                                  (c/exec :iptables :-F :-w)
+                                  (faults/packets listing))))))))
+
+(defn- cut!
+  [test {:keys [cut how]}]
+  (let [rules (faults/rules cut how #(ip test %))]
+    (on test (keys rules)
+        (fn [_ node]
+          (c/su (doseq [rule (get rules node)]
+                  (apply c/exec :iptables rule)))))))
+
+;; Members
+
+(defn- by-service
+  "One call by way of any node that takes it."
+  [test method request]
+  (let [channels (client/open-nodes test)]
+    (try (client/ask {:test test, :channels channels, :home (first (:nodes test)), :wait-ms 10000} method request)
+         (finally (client/close-nodes! channels)))))
+
+(defn- members
+  [test]
+  (set (map :node (:members (by-service test "ClusterService/Members" {})))))
+
+(defn- shrink!
+  [test node]
+  (let [home (first (remove #{node} (:nodes test)))
+        channels (client/open-nodes test)]
+    ; It stops by itself once it is removed.
+    (swap! (:up test) disj node)
+    (try (client/ask {:test test, :channels channels, :home home, :wait-ms 10000}
+                     "ClusterService/RemoveNode" {:node node})
+         (catch Exception e
+           (swap! (:up test) conj node)
+           (throw e))
+         (finally (client/close-nodes! channels)))
+    (on test [node] (fn [test node]
+                      (db/kill! (:db test) test node)
+                      (c/su (gdb/wipe!))))))
+
+(defn- grow!
+  "Brings back, empty, every node that the group does not have. Gives which."
+  [test]
+  (let [there   (members test)
+        missing (vec (remove there (:nodes test)))]
+    (doseq [node missing]
+      (by-service test "ClusterService/AddNode" {:node node, :address (gdb/address test node)})
+      (swap! (:joiners test) conj node)
+      (on test [node] #(db/start! (:db test) %1 %2)))
+    missing))
+
+;; Processes
+
+(defn- down
+  "Nodes whose process is not there."
+  [test]
+  (set (keep (fn [[node running?]] (when-not running? node))
+             (on test (:nodes test) (fn [_ _] (c/su (gdb/running?)))))))
+
+(defn- start-all!
+  "Starts what is down. What was removed comes back by growing only."
+  [test]
+  (let [down  (down test)
+        there (if (seq down) (try (members test) (catch Exception _ (set (:nodes test)))) #{})
+        nodes (vec (filter #(and (down %) (there %)) (:nodes test)))]
+    (on test nodes #(db/start! (:db test) %1 %2))
+    nodes))
+
+(defn- pause!
+  [test nodes]
+  (let [stopped (on test nodes (fn [test node]
+                                 (db/pause! (:db test) test node)
+                                 (Thread/sleep 20)
+                                 (c/su (gdb/stopped?))))]
+    (when-let [node (first (remove stopped nodes))]
+      (miss! :no-effect (str node " was never seen stopped")))))
+
+;; Clocks
+
+(def ^:private true-time {:wall-ms 0, :rate-ppm 1000000})
+
+(defn- skew!
+  [test skews]
+  (on test (keys skews) (fn [_ node] (c/su (gdb/set-clock! (get skews node))))))
+
+(defn- offsets
+  "Wall clock offsets in seconds, for the clock plot."
+  [test skews]
+  (into {} (for [node (:nodes test)]
+             [node (/ (get-in skews [node :wall-ms] 0) 1000.0)])))
+
+;; Healing
+
+(defn- until-done
+  "Tries f until it does not throw, but no longer than that."
+  [within-ms f]
+  (let [until (+ (System/currentTimeMillis) within-ms)]
+    (loop []
+      (let [result (try [(f)]
+                        (catch Exception e
+                          (if (< until (System/currentTimeMillis))
+                            (throw e)
+                            (do (Thread/sleep 300) nil))))]
+        (if result (first result) (recur))))))
+
+(def heal-within-ms 60000)
+
+(defn- heal!
+  "Ends every fault, whatever the schedule still had in mind, and brings every node back."
+  [test]
+  (reset! (:paused-workers test) #{})
+  (reset! (:client-faults test) {})
+  (mend! test)
+  (skew! test (zipmap (:nodes test) (repeat true-time)))
+  (on test (:nodes test) #(db/resume! (:db test) %1 %2))
+  (start-all! test)
+  (until-done heal-within-ms #(grow! test))
+  (gdb/await-serving! test (:nodes test) heal-within-ms))
+
+(defn- act!
+  "Does a step whose value is concrete. Gives what to add to its completion."
+  [test {:keys [f value]} running]
+  (case f
+    :start-partition    (do (swap! running assoc :partition true) (cut! test value) nil)
+    :stop-partition     (let [packets (mend! test)]
+                          (swap! running dissoc :partition)
+                          (when (zero? packets) (miss! :no-effect "no filter met a packet"))
+                          nil)
+    :kill               (do (on test value #(db/kill! (:db test) %1 %2)) nil)
+    :start              {:value (start-all! test)}
+    :pause              (do (if (map? value)
+                              (swap! (:paused-workers test) into (:workers value))
+                              (pause! test value))
+                            nil)
+    :resume             (do (if (map? value)
+                              (reset! (:paused-workers test) #{})
+                              (on test (:nodes test) #(db/resume! (:db test) %1 %2)))
+                            nil)
+    :skew               (do (skew! test value) {:clock-offsets (offsets test value)})
+    :reset-clock        (do (skew! test (zipmap (:nodes test) (repeat true-time))) {:clock-offsets (offsets test {})})
+    :shrink             (do (run! #(shrink! test %) value) nil)
+    :grow               {:value (grow! test)}
+    :start-client-fault (do (swap! (:client-faults test) assoc (:node value) (:how value))
+                            (swap! running assoc :effects @(:fault-effects test))
+                            nil)
+    :stop-client-fault  (do (reset! (:client-faults test) {})
+                            (when (= (:effects @running) @(:fault-effects test))
+                              (miss! :no-effect "no client met the fault"))
+                            nil)
+    :heal               (do (heal! test) nil)))
+
+(defrecord Nemesis [running]
+  nemesis/Nemesis
+  (setup! [this _] this)
+
+  (invoke! [_ test op]
+    (let [leader (when (faults/aims-at-leader? (:value op)) (gdb/leader test))
+          op     (assoc op :value (faults/value-now op {:nodes (:nodes test), :leader leader}))]
+      (try (merge op (act! test op running))
+           (catch Exception e
+             (let [error (or (:error (ex-data e)) [:failed (ex-message e)])]
+               (warn e (:f op) "was not done")
+               (assoc op :error error))))))
+
+  (teardown! [_ test]
+    (try (mend! test)
+         (catch Exception e (info e "filters were not taken away")))))
+
+(defn nemesis
+  []
+  (->Nemesis (atom {})))
+
+;; The schedule as a generator
+
+(defrecord Steps [steps origin]
+  gen/Generator
+  (op [this _ ctx]
+    (when-let [[{:keys [at f value]} & more] (seq steps)]
+      (let [origin (or origin (:time ctx))
+            op     (gen/fill-in-op {:type :info, :f f, :value value, :process :nemesis
+                                    :time (max (:time ctx) (+ origin (* 1000000 at)))}
+                                   ctx)]
+        (if (= :pending op)
+          [:pending (assoc this :origin origin)]
+          [op (->Steps more origin)]))))
+  (update [this _ _ _] this))
+
+(defn schedule-generator
+  "Each step at its offset from `origin-ns`, in the run's time."
+  [schedule origin-ns]
+  (->Steps schedule origin-ns))

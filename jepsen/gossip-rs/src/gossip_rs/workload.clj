@@ -1,0 +1,60 @@
+(ns gossip-rs.workload
+  "The workload catalogue. What each does and what would be a violation stands at the head of its file; here is what they
+  share. A workload is a map:
+
+    :name
+    :default-nemesis  what runs when none is named
+    :required         invariants that a run must have given the judge something to check by, or else it is unknown
+    :window, :ops-per-shard, :retry, :section-ms, :idle, :held   see `worker`
+    :views?           reads each node's gossip view at the end
+    :cancels?         cancels a side run on the way"
+  (:require [gossip-rs.worker :as worker]
+            [gossip-rs.workload.asymmetric-partition :as asymmetric-partition]
+            [gossip-rs.workload.checkpoint-fence :as checkpoint-fence]
+            [gossip-rs.workload.concurrent-acquisition :as concurrent-acquisition]
+            [gossip-rs.workload.crash-recovery :as crash-recovery]
+            [gossip-rs.workload.full-lifecycle :as full-lifecycle]
+            [gossip-rs.workload.full-partition :as full-partition]
+            [gossip-rs.workload.gossip-convergence :as gossip-convergence]
+            [gossip-rs.workload.lease-exclusivity :as lease-exclusivity]
+            [gossip-rs.workload.process-pause :as process-pause]
+            [gossip-rs.workload.shard-acquisition :as shard-acquisition]
+            [gossip-rs.workload.split-correctness :as split-correctness]))
+
+(def catalogue
+  [shard-acquisition/workload
+   lease-exclusivity/workload
+   checkpoint-fence/workload
+   split-correctness/workload
+   concurrent-acquisition/workload
+   crash-recovery/workload
+   full-partition/workload
+   asymmetric-partition/workload
+   process-pause/workload
+   gossip-convergence/workload
+   full-lifecycle/workload])
+
+(def by-name
+  (into {} (map (juxt :name identity)) catalogue))
+
+(def lease-ms
+  "The length of every lease: short, so that faults outlast it."
+  2000)
+
+(def run "The run that every workload has." "main")
+
+(def side-run "The run that is cancelled on the way." "side")
+
+(def always-required
+  [:S1 :S2 :S4 :S6 :S7 :S8])
+
+(defn required
+  [workload]
+  (into always-required (:required workload)))
+
+(defn plan
+  "What the workers of this workload do, for about so many operations."
+  [workload threads operations]
+  (let [shared {:run run, :threads threads, :retry 60, :section-ms 200}
+        plan   (merge shared (select-keys workload [:window :ops-per-shard :retry :section-ms :idle :held]))]
+    (assoc plan :roots (worker/roots (worker/roots-for plan operations)))))

@@ -1,0 +1,16 @@
+(ns gossip-rs.workload.concurrent-acquisition
+  "Everybody wants the same shard at the same moment.
+
+  Operations: acquire, section, release, reads.
+
+  A violation: two holders (S1), fences out of order (S2), a history without a linearization.")
+
+(def workload
+  {:name            "concurrent-acquisition"
+   :default-nemesis "none"
+   :required        []
+   :window          1
+   :ops-per-shard   110
+   :idle            [[:acquire 88] [:read-shard 8] [:stale 4]]
+   :held            [[:section 35] [:release 40] [:checkpoint 15] [:renew 10]]
+   :section-ms      100})
