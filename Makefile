@@ -26,6 +26,18 @@ maelstrom: ## The Maelstrom table, one report each (ARGS= names of runs); needs 
 	$(CARGO) build --release --locked -p gossip-worker --bin maelstrom_gossip
 	tools/maelstrom $(ARGS)
 
+mutants: ## Every planted bug of the local tier: which run catches it, after how long
+	tools/mutants $(ARGS)
+
+bench: build ## Speed beside etcd as ratios, fail-over times, the gossip's table
+	$(BIN)/gossip-bench $(ARGS)
+
+nightly: ## The long sweeps of every tier, with fresh printed seeds
+	tools/nightly $(ARGS)
+
+signoff: ## Before a release: every tier, one document with each seed and verdict (VERSION=...)
+	tools/signoff "$(VERSION)" $(ARGS)
+
 check: ## Format and lint, changing nothing
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
