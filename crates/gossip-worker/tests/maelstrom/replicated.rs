@@ -109,8 +109,8 @@ fn logs_cost_less_than_one_message_an_operation() {
     let end = net.now + 10 * SECOND;
     let mut commits = 0;
     while net.now < end {
-        for client in 0..4 {
-            if waiting[client].is_some_and(|id| !net.replies.contains_key(&id)) {
+        for (client, waiting) in waiting.iter_mut().enumerate() {
+            if waiting.is_some_and(|id| !net.replies.contains_key(&id)) {
                 continue;
             }
             let node = client % 2;
@@ -121,7 +121,7 @@ fn logs_cost_less_than_one_message_an_operation() {
                 net.request(node, json!({ "type": "commit_offsets", "offsets": { "a": 1 } }));
                 json!({ "type": "poll", "offsets": { "a": 1_000_000 } })
             };
-            waiting[client] = Some(net.request(node, request));
+            *waiting = Some(net.request(node, request));
         }
         net.run(SECOND / 1000);
     }
