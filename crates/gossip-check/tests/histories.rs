@@ -1,5 +1,7 @@
 //! The histories in `histories/`, which every judge must agree on, against the table beside them.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

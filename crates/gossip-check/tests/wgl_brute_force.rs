@@ -1,6 +1,8 @@
 //! The search against brute force on small histories: every order of every choice of open operations is tried, and both
 //! must come to the same verdict. Histories are drawn so that about half have a linearization.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use gossip_check::model::{
     Counter, CounterInput, CounterOutput, Known, LostFences, Record, Register, RegisterInput, RegisterOutput, Shard,
     ShardInput, ShardOutput, ShardState, Write,

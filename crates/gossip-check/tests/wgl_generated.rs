@@ -1,6 +1,8 @@
 //! Histories that are linearizable by construction are never accused; with one lie in them they are, and the lie is in the
 //! part that is shown.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::time::Duration;
 
 use gossip_check::history::{Op, OpType, Value};

@@ -91,6 +91,9 @@ fn operations<'a>(calls: &[Call<'a>]) -> (Vec<Operation<'a>>, Vec<Option<usize>>
     (operations, of_call)
 }
 
+/// A try to make a shard, and the range that it would have.
+type Making<'a> = (Operation<'a>, Range<'a>);
+
 #[derive(Debug)]
 struct Part<'a> {
     entries: Vec<Entry<ShardInput<'a>, ShardOutput<'a>>>,
@@ -137,7 +140,7 @@ impl<'a> Parts<'a> {
 
     /// The making of each shard. A registration that was tried twice made it once.
     fn makers(&mut self, of_call: &[Option<usize>], made: &[Made<'a>]) {
-        let mut makers: BTreeMap<(&Name<'a>, Option<Name<'a>>), Vec<(Operation<'a>, Range<'a>)>> = BTreeMap::new();
+        let mut makers: BTreeMap<(&Name<'a>, Option<Name<'a>>), Vec<Making<'a>>> = BTreeMap::new();
         for maker in made {
             let Some(place) = of_call[maker.call] else { continue };
             let operation = self.operations[place];
@@ -337,10 +340,10 @@ impl<'a> Part<'a> {
             .map(|(_, worker)| *worker)
             .collect();
         for entry in self.entries.iter_mut().filter(|e| e.answered.is_none()) {
-            if let ShardInput::Grant { worker } = &mut entry.input {
-                if !wrote.contains(worker) {
-                    *worker = SOME_WORKER;
-                }
+            if let ShardInput::Grant { worker } = &mut entry.input
+                && !wrote.contains(worker)
+            {
+                *worker = SOME_WORKER;
             }
         }
     }

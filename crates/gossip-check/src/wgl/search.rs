@@ -111,10 +111,10 @@ impl<'a, M: Model> Search<'a, M> {
     fn try_place(&mut self, operation: usize) -> bool {
         let entry = &self.entries[operation];
         let is_open = entry.answered.is_none();
-        if let Bit::Open(_, Some(twin)) = self.bits[operation] {
-            if !self.placed.has_open(twin) {
-                return false;
-            }
+        if let Bit::Open(_, Some(twin)) = self.bits[operation]
+            && !self.placed.has_open(twin)
+        {
+            return false;
         }
         let before = self.memo.state(self.state);
         let Some(after) = self.model.step(before, &entry.input, entry.output.as_ref()) else { return false };
@@ -169,10 +169,11 @@ impl<'a, M: Model> Search<'a, M> {
             self.furthest = rank;
             self.stuck = Some((operation, self.placed_so_far(), Vec::new()));
         }
-        if let Some((_, _, states)) = self.stuck.as_mut().filter(|_| rank == self.furthest) {
-            if states.len() < STATES_SHOWN && !states.contains(&self.state) {
-                states.push(self.state);
-            }
+        if let Some((_, _, states)) = self.stuck.as_mut().filter(|_| rank == self.furthest)
+            && states.len() < STATES_SHOWN
+            && !states.contains(&self.state)
+        {
+            states.push(self.state);
         }
     }
 
