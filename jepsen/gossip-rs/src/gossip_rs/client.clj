@@ -106,11 +106,18 @@
         (for [{:keys [node health facts]} members]
           [node {:health health, :facts (into (sorted-map) (filter (comp settled-facts key)) facts)}])))
 
+(def side-run "The run that is cancelled on the way; its shards are named after it." "side")
+
+(defn run-of
+  "The run that an operation is about."
+  [main {:keys [run shard]}]
+  (or run (if (and shard (str/starts-with? shard side-run)) side-run main)))
+
 (defn perform
   "Makes the calls of an operation with `call`, a function of method and request, and gives what is added to the
   operation's value. `sent` is when its op id was first sent."
   [call {:keys [run lease-ms]} {:keys [f value op-id wait-ms]} sent]
-  (let [base   {:tenant tenant, :run (or (:run value) run)}
+  (let [base   {:tenant tenant, :run (run-of run value)}
         write  (assoc base :op-id (or op-id (:op-id value)))
         leased (assoc write :lease (lease-message value))]
     (case f

@@ -7,6 +7,7 @@
             [clojure.string :as str]
             [clojure.tools.logging :refer [info]]
             [gossip-rs.client :as client]
+            [gossip-rs.grpc :as grpc]
             [jepsen.control :as c]
             [jepsen.control.util :as cu]
             [jepsen.db :as db]))
@@ -79,7 +80,7 @@
              (when-not (:ready (status test channels node))
                (when (< until (System/currentTimeMillis))
                  (throw (ex-info (str node " does not serve within " within-ms " ms") {:type ::not-serving, :node node})))
-               (gossip-rs.grpc/reconnect-soon! (get channels node))
+               (grpc/reconnect-soon! (get channels node))
                (Thread/sleep 100)
                (recur))))
          (finally (client/close-nodes! channels)))))

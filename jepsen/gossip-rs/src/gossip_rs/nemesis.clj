@@ -7,10 +7,8 @@
             [gossip-rs.client :as client]
             [gossip-rs.db :as gdb]
             [gossip-rs.faults :as faults]
-            [gossip-rs.grpc :as grpc]
             [jepsen.control :as c]
             [jepsen.db :as db]
-            [jepsen.generator :as gen]
             [jepsen.nemesis :as nemesis])
   (:import (java.net InetAddress)))
 
@@ -208,23 +206,3 @@
 (defn nemesis
   []
   (->Nemesis (atom {})))
-
-;; The schedule as a generator
-
-(defrecord Steps [steps origin]
-  gen/Generator
-  (op [this _ ctx]
-    (when-let [[{:keys [at f value]} & more] (seq steps)]
-      (let [origin (or origin (:time ctx))
-            op     (gen/fill-in-op {:type :info, :f f, :value value, :process :nemesis
-                                    :time (max (:time ctx) (+ origin (* 1000000 at)))}
-                                   ctx)]
-        (if (= :pending op)
-          [:pending (assoc this :origin origin)]
-          [op (->Steps more origin)]))))
-  (update [this _ _ _] this))
-
-(defn schedule-generator
-  "Each step at its offset from `origin-ns`, in the run's time."
-  [schedule origin-ns]
-  (->Steps schedule origin-ns))

@@ -43,8 +43,6 @@
 
 (def run "The run that every workload has." "main")
 
-(def side-run "The run that is cancelled on the way." "side")
-
 (def always-required
   [:S1 :S2 :S4 :S6 :S7 :S8])
 

@@ -7,10 +7,11 @@
             [jepsen.checker :as checker]
             [jepsen.history :as history]
             [knossos.model :as knossos]
-            [knossos.wgl :as wgl]))
+            [knossos.wgl :as wgl])
+  (:import (knossos.model Model)))
 
 (defrecord Shard [state]
-  knossos/Model
+  Model
   (step [_ op]
     (let [next (model/step state op)]
       (if (model/inconsistent? next)

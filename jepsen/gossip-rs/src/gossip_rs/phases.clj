@@ -1,0 +1,97 @@
+(ns gossip-rs.phases
+  "What a run does, from the registration to the final reads, as one generator.
+
+    1. the run is made and its shards registered
+    2. the load, with the nemesis's schedule beside it
+    3. every fault is healed, and every node serves
+    4. liveness: every shard is driven to a terminal state, and the run completed
+    5. final reads: each node is asked for everything"
+  (:require [gossip-rs.client :as client]
+            [gossip-rs.rng :as rng]
+            [gossip-rs.timed :as timed]
+            [gossip-rs.worker :as worker]
+            [gossip-rs.workers :as workers]
+            [gossip-rs.workload :as workload]
+            [jepsen.generator :as gen]))
+
+(def drive-within-s
+  "Every shard must have ended so long after the faults did."
+  90)
+
+(def read-within-s 60)
+
+(defn- by-one
+  "These generators one after the other, on one thread."
+  [gens]
+  (gen/clients (gen/on-threads #{0} (vec gens))))
+
+(defn- surely
+  "This operation until it succeeded."
+  [op]
+  (gen/until-ok (gen/delay 0.1 (repeat op))))
+
+(defn- register
+  [seed run shards]
+  (surely {:f :register, :value {:run run, :shards shards}, :op-id (rng/hex-id (rng/stream seed (str "register-" run)))}))
+
+(defn- side-shards
+  []
+  (map #(update % :shard (partial str client/side-run "-")) (worker/roots 4)))
+
+(defn- side-steps
+  "The side run's life: two shards are taken, it is cancelled, and what comes after must be refused."
+  [seed time-limit-ms]
+  (let [ids     (rng/stream seed "side")
+        at      #(long (* time-limit-ms (/ % 100)))
+        shard   #(str client/side-run "-s00" %)
+        acquire (fn [i] {:f :acquire, :value {:shard (shard i), :worker "side", :op-id (rng/hex-id ids)}})
+        write   (fn [f more] {:f f, :value (merge {:shard (shard 0), :worker "side", :fence 1, :op-id (rng/hex-id ids)} more)})]
+    (map (fn [percent op] (assoc op :at (at percent)))
+         [38 39 40 45 50 52 54]
+         [(acquire 0)
+          (write :checkpoint {:cursor "00000001", :ids [1]})
+          (acquire 1)
+          {:f :cancel-run, :value {:run client/side-run, :op-id (rng/hex-id ids)}}
+          (acquire 2)
+          (write :checkpoint {:cursor "00000002", :ids [1 2]})
+          (write :complete {:cursor nil})])))
+
+(defn- load-phase
+  [{:keys [workload plan schedule test-seed rate time-limit]}]
+  (let [workers (workers/generator plan test-seed rate)
+        clients (if (:cancels? (workload/by-name workload))
+                  (gen/any workers (timed/timed (side-steps test-seed (* 1000 time-limit))))
+                  workers)]
+    (gen/time-limit time-limit
+                    (gen/nemesis (timed/timed (map #(assoc % :type :info) schedule))
+                                 clients))))
+
+(defn- complete-run
+  [seed run]
+  (surely {:f :complete-run, :value {:run run, :op-id (rng/hex-id (rng/stream seed (str "complete-" run)))}}))
+
+(defn- final-reads
+  [nodes runs views?]
+  (concat (for [node nodes, run runs]
+            (surely {:f :read-run, :value {:run run, :node node, :final? true}}))
+          (when views?
+            ; Gossip needs some rounds after the last change.
+            (cons (gen/sleep 5)
+                  (for [node nodes]
+                    (surely {:f :read-view, :value {:node node, :final? true}}))))))
+
+(defn generator
+  [{:keys [nodes workload plan test-seed concurrency] :as options}]
+  (let [{:keys [cancels? views?]} (workload/by-name workload)
+        runs (cond-> [workload/run] cancels? (conj client/side-run))]
+    (gen/phases
+      (by-one (cond-> [(register test-seed workload/run (:roots plan))]
+                cancels? (conj (register test-seed client/side-run (side-shards)))))
+      (load-phase options)
+      (gen/log "healing")
+      (gen/nemesis {:type :info, :f :heal})
+      (gen/log "driving every shard to its end")
+      (gen/time-limit drive-within-s (gen/clients (workers/drivers plan test-seed concurrency)))
+      (gen/time-limit read-within-s (by-one [(complete-run test-seed workload/run)]))
+      (gen/log "final reads")
+      (gen/time-limit read-within-s (by-one (final-reads nodes runs views?))))))
