@@ -64,7 +64,7 @@ pub fn invocation(command: &Command) -> Option<Value> {
     let value = match op {
         Op::RegisterShards { shards, start: true } => {
             let listed: Vec<Value> = shards.iter().map(|spec| ranged(spec.shard.as_str(), &spec.range)).collect();
-            return Some(run_value().with("shards", listed));
+            return Some(run_value().with("shards", listed).with("op-id", op_id.to_string()));
         }
         Op::CompleteRun | Op::FailRun { .. } | Op::CancelRun { .. } => run_value(),
         Op::CreateRun { .. } | Op::RegisterShards { .. } | Op::StartRun | Op::DeleteRun => return None,

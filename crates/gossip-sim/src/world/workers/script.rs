@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use gossip_core::coordination::{Command, Op, OpId, Range, RunId, ShardId, ShardSpec, WorkerId};
 
 use super::learn::{key, run_name, span};
-use super::tenant;
+use super::tenant_of;
 use crate::faults::options::Options;
 use crate::rng::Rng;
 
 fn command(rng: &mut Rng, run: &RunId, op: Op) -> Command {
-    Command { tenant: tenant(), run: run.clone(), op_id: OpId(rng.wide()), op }
+    Command { tenant: tenant_of(run), run: run.clone(), op_id: OpId(rng.wide()), op }
 }
 
 fn spec(name: &str, range: Range) -> ShardSpec {
