@@ -13,7 +13,8 @@
 (defrecord Shard [state]
   Model
   (step [_ op]
-    (let [next (model/step state op)]
+    ; Knossos has ops of its own kind, which are no maps.
+    (let [next (model/step state {:f (:f op), :value (:value op)})]
       (if (model/inconsistent? next)
         (knossos/inconsistent (:inconsistent next))
         (->Shard next)))))
