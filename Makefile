@@ -26,6 +26,15 @@ maelstrom: ## The Maelstrom table, one report each (ARGS= names of runs); needs 
 	$(CARGO) build --release --locked -p gossip-worker --bin maelstrom_gossip
 	tools/maelstrom $(ARGS)
 
+jepsen: build ## The full-Jepsen tier in containers: up, run, results in jepsen/gossip-rs/store (ARGS= passes through)
+	jepsen/gossip-rs/bin/run test --workload lease-exclusivity --nemesis pause-random-node $(ARGS)
+
+jepsen-doctor: ## What the full-Jepsen tier lacks on this machine, and how to mend it
+	@docker/doctor
+
+jepsen-mutants: ## Every planted bug with the full-Jepsen tier, as a table (ARGS= names of mutants)
+	tools/jepsen-mutants $(ARGS)
+
 mutants: ## Every planted bug of the local tier: which run catches it, after how long
 	tools/mutants $(ARGS)
 
