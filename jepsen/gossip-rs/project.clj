@@ -12,7 +12,9 @@
   :source-paths ["src"]
   ; test/ mirrors the namespaces that need Clojure alone, test-jepsen/ those that meet Jepsen.
   :test-paths ["test" "test-jepsen"]
-  :jvm-opts ["-Xmx4g" "-Djava.awt.headless=true" "-XX:-OmitStackTraceInFastThrow"]
+  :jvm-opts ["-Xmx4g" "-Djava.awt.headless=true" "-XX:-OmitStackTraceInFastThrow"
+             ; Checkers run side by side and share pools of as many threads as there are processors; two are too few.
+             "-XX:ActiveProcessorCount=8"]
   :profiles {; `lein with-profile pure test`: everything that can be tested from Maven Central alone.
              :pure {:dependencies ^:replace [[org.clojure/clojure "1.12.5"]]
                     :test-paths ^:replace ["test"]}})
