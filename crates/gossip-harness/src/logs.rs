@@ -1,7 +1,7 @@
 //! What nodes' logs say that no sound node says: panics and error-level lines.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,6 +28,18 @@ pub fn bad_lines(path: &Path) -> Result<(Vec<String>, usize)> {
         }
     }
     Ok((kept, count))
+}
+
+/// Whether `words` were written to a log behind its first `from` bytes.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn says(path: &Path, from: u64, words: &str) -> Result<bool> {
+    let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(from)).with_context(|| format!("reading {}", path.display()))?;
+    file.read_to_end(&mut bytes).with_context(|| format!("reading {}", path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).contains(words))
 }
 
 /// A panic's first line, or an event of level ERROR as text (`TIME ERROR target: message`) or as JSON.
@@ -103,6 +115,17 @@ mod tests {
         let origin = UNIX_EPOCH + std::time::Duration::from_secs(1_795_428_930);
         let lines = timed_lines(&path, origin).unwrap();
         assert_eq!(lines.iter().map(|(at, _)| at / 1_000_000).collect::<Vec<_>>(), [1250, 1250]);
+    }
+
+    #[test]
+    fn words_count_only_behind_the_place_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("n1.log");
+        std::fs::write(&path, "clock control\n").unwrap();
+        assert!(says(&path, 0, "clock control").unwrap());
+        assert!(!says(&path, 14, "clock control").unwrap());
+        assert!(!says(&path, 99, "clock control").unwrap(), "a place behind the end");
+        assert!(says(&folder.path().join("n2.log"), 0, "").is_err());
     }
 
     #[test]

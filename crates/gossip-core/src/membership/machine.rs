@@ -59,7 +59,7 @@ pub enum Effect {
         /// What rides along.
         claims: Vec<Claim>,
     },
-    /// A node stands differently in this node's eyes.
+    /// A node, or this one itself, has another status or another incarnation.
     Changed {
         /// Which node.
         node: NodeId,
@@ -213,6 +213,7 @@ impl Membership {
         self.leaving = true;
         self.probe = None;
         self.next_probe = Time::MAX;
+        self.effects.push_back(Effect::Changed { node: self.id, status: Status::Left });
         self.announce();
         self.next_news = now;
         self.tick(now);

@@ -96,20 +96,20 @@ pub enum Output {
     Event(Event),
 }
 
-/// A change of this node's view.
+/// A change of this node's view. Whenever [`super::Node::view`] has changed, there was one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// New, back, or no longer suspected.
+    /// New, back, no longer suspected, or at a new incarnation; also this node itself, once it refuted.
     MemberAlive(NodeId),
     /// Did not answer.
     MemberSuspect(NodeId),
     /// Did not refute in time.
     MemberDead(NodeId),
-    /// Said farewell.
+    /// Said farewell; also this node itself.
     MemberLeft(NodeId),
     /// Remembered no longer, nor its facts.
     MemberForgotten(NodeId),
-    /// An owner has a new value, or none since its life ended; [`super::Node::view`] tells.
+    /// An owner, or this node itself, has a new value, or none since its life ended; [`super::Node::view`] tells.
     FactChanged {
         /// Whose.
         owner: NodeId,

@@ -68,7 +68,7 @@ impl Node {
         let taken = match input {
             Input::Tick => Ok(()),
             Input::Packet { from, message } => self.receive(from, &message),
-            Input::Publish { key, value } => self.facts.publish(&key, &value).map(drop),
+            Input::Publish { key, value } => self.publish(key, &value),
             Input::Join { peers } => self.join(peers),
             Input::Leave => {
                 self.membership.leave(now);
@@ -145,6 +145,13 @@ impl Node {
                 self.push(from, wants);
             }
             Body::Push(deltas) => self.apply(deltas),
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, key: String, value: &str) -> Result<(), Invalid> {
+        if self.facts.publish(&key, value)? {
+            self.event(Event::FactChanged { owner: self.config.id, key });
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use gossip_core::gossip::{Delta, Fact, Version};
 use gossip_core::membership::{Claim, ProbeMessage, Standing, Status};
-use gossip_core::node::{Body, Config, Entry, Input, Message, Node};
+use gossip_core::node::{Body, Config, Entry, Input, Message, Node, Output};
 use gossip_core::time::Time;
 use proptest::prelude::*;
 
@@ -94,10 +94,12 @@ proptest! {
         for (from, message, pause) in messages {
             now += pause;
             let before = standings(&node);
+            let view = node.view();
             let versions: Vec<Version> = (0..6).map(|id| node.facts().version(id)).collect();
             let refused = message.check().is_err() || from == 1;
             prop_assert_eq!(node.handle(Time::from_millis(now), Input::Packet { from, message }).is_err(), refused);
-            while node.poll().is_some() {}
+            let told = std::iter::from_fn(|| node.poll()).filter(|output| matches!(output, Output::Event(_))).count();
+            prop_assert!(told > 0 || node.view() == view, "each change of the view is told");
             for (id, standing) in before {
                 prop_assert!(node.membership().standing(id) >= Some(standing));
             }

@@ -10,6 +10,7 @@ use gossip_client::{Client, Options};
 use tokio::time::sleep;
 
 use super::{Port, Process, Watchdog, Wiring};
+use crate::logs;
 use crate::schedule::{Skew, node_name};
 
 /// A node that does not serve within this time after it was started never will.
@@ -155,8 +156,8 @@ impl Cluster {
                 self.note_deaths();
                 let node = &mut self.nodes[number];
                 if !node.process.is_up() {
-                    let tail = tail(&self.plan.logs.join(format!("{}.log", node.name)));
-                    bail!("{} does not run: {tail}", node.name);
+                    let name = node.name.clone();
+                    bail!("{name} does not run: {}", tail(&self.log(number)));
                 }
                 let client = self.client.pinned(&node.address.to_string());
                 if client.status().await.is_ok_and(|status| status.ready) {
@@ -239,6 +240,32 @@ impl Cluster {
             }
         }
         Ok(resumed)
+    }
+
+    fn log(&self, number: usize) -> PathBuf {
+        self.plan.logs.join(format!("{}.log", self.nodes[number].name))
+    }
+
+    /// How long each node's log is by now, in bytes.
+    pub fn log_lengths(&self) -> Vec<u64> {
+        let length = |number| std::fs::metadata(self.log(number)).map_or(0, |log| log.len());
+        (0..self.nodes.len()).map(length).collect()
+    }
+
+    /// Waits until a node says in its log, behind `from`, that its clocks were bent. `false`: none does, as when all of them stand.
+    ///
+    /// # Errors
+    /// A log cannot be read.
+    pub async fn skew_is_seen(&self, from: &[u64]) -> Result<bool> {
+        for _ in 0..100 {
+            for (number, &from) in from.iter().enumerate() {
+                if logs::says(&self.log(number), from, "\"clock control\"")? {
+                    return Ok(true);
+                }
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        Ok(false)
     }
 
     /// Bends a node's clocks.

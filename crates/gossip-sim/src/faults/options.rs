@@ -173,7 +173,7 @@ impl Options {
             fault_gap: rng.within(100, 1_500) * MILLI / force,
             faults,
             net: draw_net(&mut rng, faults, u32::try_from(force).unwrap_or(1)),
-            disk: DiskOptions { sync: (50 * MICRO, 50 * MICRO + rng.within(1, 40) * 100 * MICRO) },
+            disk: draw_disk(&mut rng),
             group: draw_group(&mut rng),
         }
     }
@@ -236,6 +236,12 @@ fn draw_net(rng: &mut Rng, faults: FaultSet, force: u32) -> NetOptions {
         lost_answer: ppm(Fault::LostAnswer, 20_000),
         delay: (base, base * 4),
     }
+}
+
+/// Fast disks, and in a share of seeds slow ones, behind which writes queue up.
+fn draw_disk(rng: &mut Rng) -> DiskOptions {
+    let most = if rng.chance(250_000) { 200 } else { 20 };
+    DiskOptions { sync: (50 * MICRO, 50 * MICRO + rng.within(1, most) * 100 * MICRO) }
 }
 
 fn draw_group(rng: &mut Rng) -> GroupOptions {

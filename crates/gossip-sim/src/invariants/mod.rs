@@ -15,7 +15,7 @@
 //! | S7 | cursors move forward, inside the range | `oracle/leases` |
 //! | state | the records are what the answers said, on every node | `ledger` |
 //! | disk | a node whose disk is damaged never serves | `world/process` |
-//! | history | the judge of `gossip-check` on what the workers saw (S1-S8, L) | `verdict` |
+//! | history | the judge of `gossip-check` on what the workers saw (S1-S8, L) | `run` |
 
 mod elections;
 pub mod ledger;

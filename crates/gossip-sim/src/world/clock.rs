@@ -83,8 +83,8 @@ mod tests {
             assert!(clock.read(when) >= deadline);
             assert!(when == 1_001 || clock.read(when - 1) < deadline);
         }
-        assert_eq!(clock.when(Time::MAX, 0), None);
-        assert_eq!(clock.when(Time::ZERO, 77), Some(77));
+        assert_eq!(clock.when(Time::MAX, 1_000), None);
+        assert_eq!(clock.when(Time::ZERO, 1_077), Some(1_077));
     }
 
     #[test]

@@ -74,6 +74,8 @@ impl World {
                 self.reach.fault(Fault::Membership);
                 self.trace.line(self.queue.now(), || format!("n{} votes again", place + 1));
             }
+            // It cannot lead yet: asking for it anyway must be refused and do no harm.
+            (Stage::CatchesUp, _, Some(_)) => self.change(leader, Change::TransferLeader { to: Some(name) }),
             // A leader that lags behind shows what was before: look again.
             _ => {}
         }

@@ -29,13 +29,25 @@
     :read-shard      (when (and (h/ok? call) (:ids out)) [[:r (:shard out) (own ours out)]])
     nil))
 
+(defn- refused
+  "One refused checkpoint for each id that nobody else appended: it must never be read. A retry or a reused op id that was
+  refused has the id of the one before it."
+  [calls possible]
+  (let [taken (into #{} (map #(peek (:ids (:in %)))) possible)]
+    (->> calls
+         (filter #(and (= :checkpoint (:f %)) (h/failed? %) (not (taken (peek (:ids (:in %)))))))
+         (group-by #(peek (:ids (:in %))))
+         vals
+         (map first))))
+
 (defn history
   "The transactions of a history, as ops: {:process :type :f :txn :value :index}."
   [ops]
   (let [calls (h/calls ops)
         ours  (appended calls)
-        calls (concat (linear/merge-tries (filter #(#{:checkpoint :acquire :claim} (:f %)) calls))
-                      (filter #(and (= :checkpoint (:f %)) (h/failed? %)) calls)
+        tries (linear/merge-tries (filter #(#{:checkpoint :acquire :claim} (:f %)) calls))
+        calls (concat tries
+                      (refused calls (filter #(= :checkpoint (:f %)) tries))
                       (facts/linearizable-reads calls :read-shard))]
     (->> (for [[process call] (map-indexed vector (sort-by :index calls))
                :let  [txn (txn ours call)]

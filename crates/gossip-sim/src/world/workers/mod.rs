@@ -8,10 +8,11 @@ mod learn;
 mod script;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use gossip_check::history::Value;
 use gossip_core::coordination::{
-    Command, Cursor, Fence, LeaseRef, Op, OpId, Query, Range, RunId, ShardId, TenantId, TenantQuery, WorkerId,
+    Answer, Command, Cursor, Fence, LeaseRef, Op, OpId, Query, Range, RunId, ShardId, TenantId, TenantQuery, WorkerId,
 };
 use gossip_core::time::Time;
 
@@ -28,6 +29,8 @@ use crate::rng::{Rng, Subject};
 
 pub(super) use learn::Directory;
 
+/// A grant that takes longer at the first attempt came out of the line of waiters.
+const PROMPT: Duration = Duration::from_millis(40);
 /// Attempts at one operation.
 const TRIES: u32 = 5;
 
@@ -268,7 +271,9 @@ impl World {
         call.attempt = caller.attempt;
         call.tries += 1;
         let wait = if let Ask::Submit { wait, .. } = &call.ask { *wait } else { 0 };
-        let patience = wait + worker.rng.within(300, 900) * MILLI;
+        // Some do not wait as long as they said they would.
+        let hasty = wait > 0 && worker.rng.chance(100_000);
+        let patience = if hasty { wait / 2 } else { wait + worker.rng.within(300, 900) * MILLI };
         let (asked, ask) = (call.asked, call.ask.clone());
         let doubled = matches!(ask, Ask::Submit { .. }) && worker.rng.chance(20_000);
         if doubled {
@@ -348,7 +353,8 @@ impl World {
         if let Ask::Submit { command, .. } = &call.ask {
             worker.found_again(command, failure);
             worker.lost(command, failure, definite);
-            if !definite {
+            // What the history was not told is never replayed: nobody could judge the answer.
+            if !definite && (call.value.is_some() || !is_told(&call.ask)) {
                 worker.remember(command, call.first, self.operations, false);
             }
         }
@@ -359,7 +365,12 @@ impl World {
     fn succeed(&mut self, place: usize, reply: Reply) {
         let now = self.queue.now();
         let Some(call) = self.workers[place].call.take() else { return };
-        let Call { f, ask, value, first, asked, .. } = call;
+        let Call { f, ask, value, first, asked, tries, .. } = call;
+        if let (Ask::Submit { wait: 1.., .. }, Reply::Applied(Ok(Answer::Granted(_))), 1) = (&ask, &reply, tries)
+            && self.workers[place].clock.read(now) - first > PROMPT
+        {
+            self.reach.event(Rare::WaitGranted);
+        }
         self.heard(place, Some(&reply));
         let name = &self.workers[place].name;
         match (&ask, reply) {

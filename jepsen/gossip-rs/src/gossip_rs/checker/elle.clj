@@ -14,6 +14,8 @@
     (history/get-index indexed (:index (first txns)))
     indexed))
 
+(def within-ms 120000)
+
 (defn check-ops
   "`directory`: where anomalies are explained, or nil."
   [ops directory]

@@ -1,0 +1,77 @@
+(ns gossip-rs.client-test
+  (:require [clojure.test :refer [deftest is testing]]
+            [gossip-rs.client :as client]
+            [gossip-rs.grpc :as grpc]))
+
+(def options {:run "main", :lease-ms 2000})
+
+(defn- perform
+  "What an operation asks for, and what it adds when it is answered so."
+  [op answer]
+  (let [asked (atom [])
+        added (client/perform (fn [method request] (swap! asked conj [method request]) answer) options op 1000)]
+    [@asked added]))
+
+(deftest tokens-are-lists-of-ids
+  (is (= "0000000100abcdef" (client/ids->token [1 0xabcdef])))
+  (is (= [1 0xabcdef] (client/token->ids (client/ids->token [1 0xabcdef]))))
+  (is (= [] (client/token->ids ""))))
+
+(deftest a-grant-is-believed-from-the-first-sending-less-the-margin
+  (let [[[[method request]] added]
+        (perform {:f :acquire, :value {:shard "s", :worker "w", :op-id "0a"}}
+                 {:lease {:shard "s", :worker "w", :fence 3}, :granted-ms 500, :deadline-ms 2500, :range {:start "", :end "ff"}
+                  :cursor {:key "0b", :token "00000001"}})]
+    (is (= "ShardService/Acquire" method))
+    (is (= {:tenant "jepsen", :run "main", :op-id "0a", :shard "s", :worker "w", :lease-ms 2000, :wait-ms 0} request))
+    (is (= {:shard "s", :worker "w", :fence 3, :granted 500, :deadline 2500, :believed-until (+ 1000 1800000000)
+            :start nil, :end "ff", :cursor "0b", :ids [1]}
+           added))))
+
+(deftest writes-carry-lease-and-cursor
+  (let [[[[_ request]] added] (perform {:f :checkpoint, :value {:shard "s", :worker "w", :fence 3, :cursor "0c", :ids [1 2], :op-id "0b"}} {})]
+    (is (= {:lease {:shard "s", :worker "w", :fence 3}, :cursor {:key "0c", :token "0000000100000002"}}
+           (select-keys request [:lease :cursor])))
+    (is (nil? added))))
+
+(deftest shards-of-the-side-run-are-named-after-it
+  (is (= "side" (get-in (perform {:f :read-shard, :value {:shard "side-s000"}} {:shard {:shard "side-s000"}}) [0 0 1 :run])))
+  (is (= "other" (client/run-of "main" {:run "other"}))))
+
+(deftest definite-refusals-fail-and-the-rest-is-open
+  (let [checkpoint {:f :checkpoint, :value {}}
+        type       #(:type (client/outcome %1 %2))]
+    (is (= :fail (type checkpoint {:reason "FENCE_MISMATCH", :definite true})))
+    (is (= :info (type checkpoint {:reason "LEADERSHIP_LOST", :definite false})))
+    (is (= :info (type checkpoint {:status "UNAVAILABLE", :message "reset"})))
+    (testing "nothing left this machine"
+      (is (= :fail (type checkpoint {:status "UNAVAILABLE", :never-sent? true}))))
+    (testing "a read changes nothing"
+      (is (= :fail (type {:f :read-shard} {:status "UNAVAILABLE"}))))))
+
+(defn- scripted
+  "`ask` against nodes that answer by this function of node; the nodes that were asked."
+  [answer & {:as way}]
+  (let [asked (atom [])]
+    (with-redefs [client/call-node      (fn [_ _ node _ _ _] (swap! asked conj node) (answer node))
+                  grpc/reconnect-soon! (fn [_])]
+      (let [result (try (client/ask (merge {:test {:nodes ["n1" "n2" "n3"], :addresses {"n3" "10.0.0.3"}}, :home "n1"} way) "M" {})
+                        (catch clojure.lang.ExceptionInfo e (ex-data e)))]
+        [@asked result]))))
+
+(defn- refuse
+  [data]
+  (throw (ex-info "" (assoc data :type ::grpc/error))))
+
+(deftest a-refusal-that-took-nothing-is-asked-elsewhere
+  (testing "the leader's address is followed"
+    (is (= [["n1" "n3"] :done]
+           (scripted #(if (= "n3" %) :done (refuse {:reason "NOT_LEADER", :definite true, :metadata {"leader-address" "10.0.0.3:7000"}}))))))
+  (testing "a node that is not there is passed over"
+    (is (= [["n1" "n2"] :done] (scripted #(if (= "n2" %) :done (refuse {:never-sent? true}))))))
+  (testing "after an open outcome nobody is asked again"
+    (is (= ["n1"] (first (scripted (fn [_] (refuse {:status "UNAVAILABLE"})))))))
+  (testing "nor after a refusal of the state machine"
+    (is (= ["n1"] (first (scripted (fn [_] (refuse {:reason "LEASE_HELD", :definite true})))))))
+  (testing "a final read is of its node"
+    (is (= ["n1"] (first (scripted (fn [_] (refuse {:never-sent? true})) :pinned? true))))))
