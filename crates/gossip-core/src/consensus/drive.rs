@@ -4,6 +4,7 @@ use raft::eraftpb::{ConfChange, Entry, EntryType, Message, MessageType};
 use raft::{Ready, StateRole};
 
 use super::api::{Output, Persist, SnapshotData, Ticket};
+use super::batch;
 use super::clock::LeaseClock;
 use super::group::{Group, LogCommand, Pending, decode, encode};
 use super::log::{self};
@@ -44,7 +45,7 @@ impl<M: StateMachine> Group<M> {
     }
 
     fn take(&mut self, mut ready: Ready) {
-        for message in ready.take_messages() {
+        for message in batch::join(ready.take_messages(), self.config.max_message_bytes) {
             self.send(message, None);
         }
         if !ready.snapshot().data.is_empty() || ready.snapshot().get_metadata().index > 0 {

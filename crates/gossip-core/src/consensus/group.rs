@@ -287,7 +287,14 @@ impl<M: StateMachine> Group<M> {
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         x ^= x >> 31;
-        raft.set_randomized_election_timeout((min + x % (max - min)) as usize);
+        let patience = if self.installs() { max - 1 } else { min + x % (max - min) };
+        self.raft.raft.set_randomized_election_timeout(patience as usize);
+    }
+
+    /// Whether a snapshot took the place of the log and is not durable yet. Raft looks through its log before it campaigns, from the
+    /// last entry that counts as applied, and panics because that one is gone. So this node must not campaign meanwhile.
+    fn installs(&self) -> bool {
+        self.raft.raft.raft_log.applied + 1 < self.raft.store().first()
     }
 
     /// Turns elapsed time into raft's ticks. After a long silence of the driver (the process was stopped, the machine slept) only
@@ -302,6 +309,11 @@ impl<M: StateMachine> Group<M> {
                 break;
             }
             self.next_tick = self.next_tick + self.config.tick;
+            if self.installs() {
+                // Its patience with the leader may end, so that it votes for others, but not its patience to campaign.
+                let elapsed = &mut self.raft.raft.election_elapsed;
+                *elapsed = (*elapsed).min(self.config.election_ticks);
+            }
             self.raft.tick();
             self.jitter();
             self.tend_changes();
@@ -341,7 +353,8 @@ impl<M: StateMachine> Group<M> {
                 message.commit
             ));
         }
-        if self.raft.step(message).is_err() {
+        let campaigns = kind == MessageType::MsgTimeoutNow;
+        if (campaigns && self.installs()) || self.raft.step(message).is_err() {
             self.dropped_messages += 1;
         }
     }
@@ -520,8 +533,10 @@ impl<M: StateMachine> Group<M> {
     /// Forces a campaign, for tests and for a single-node cluster that need not wait.
     pub fn campaign(&mut self, now: Time) {
         self.now = self.now.max(now);
-        // Refused by raft where it makes no sense; nothing is lost then.
-        let _ = self.raft.campaign();
+        if !self.installs() {
+            // Refused by raft where it makes no sense; nothing is lost then.
+            let _ = self.raft.campaign();
+        }
         self.jitter();
         self.drive();
     }
@@ -554,7 +569,6 @@ fn raft_config(id: NodeId, config: &Config, applied: u64, planted: Planted) -> r
         check_quorum: !planted.is(Mutant::NoCheckQuorum),
         pre_vote: true,
         read_only_option: raft::ReadOnlyOption::Safe,
-        batch_append: true,
         max_committed_size_per_ready: 16 << 20,
         ..raft::Config::default()
     }

@@ -169,10 +169,12 @@ impl<M: StateMachine> Group<M> {
         }
         let last = self.raft.raft.raft_log.last_index();
         let progress = self.raft.raft.prs();
+        // In a short log a node that has nothing at all is not far behind either: it must hold something.
         let ready = |id: &NodeId| {
-            progress
-                .get(*id)
-                .is_some_and(|p| p.recent_active && p.state != ProgressState::Snapshot && p.matched + CAUGHT_UP >= last)
+            progress.get(*id).is_some_and(|p| {
+                let holds = p.matched > 0 && p.state != ProgressState::Snapshot;
+                p.recent_active && holds && p.matched + CAUGHT_UP >= last
+            })
         };
         let Some(id) = self.conf_state.learners.iter().copied().filter(ready).min() else { return };
         let Some(member) = self.members.nodes.iter().find(|m| m.id == id).cloned() else { return };

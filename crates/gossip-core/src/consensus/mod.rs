@@ -4,6 +4,7 @@
 //! `docs/protocol.md`.
 
 pub mod api;
+mod batch;
 mod clock;
 mod drive;
 mod group;

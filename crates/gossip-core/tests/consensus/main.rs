@@ -4,8 +4,9 @@ mod net;
 
 use std::time::Duration;
 
-use gossip_core::consensus::{Change, Config, Recovered, Refusal};
+use gossip_core::consensus::{Change, Config, Input, Recovered, Refusal, Role};
 use net::{Net, Reply};
+use raft::eraftpb::{Message, MessageType};
 
 const SECOND: Duration = Duration::from_secs(1);
 const NO_WAIT: Duration = Duration::ZERO;
@@ -135,6 +136,58 @@ fn a_node_that_was_down_while_the_log_was_cut_comes_back_by_a_snapshot() {
     net.start(down);
     net.run(SECOND * 2);
     assert_eq!(items(&net, down), (1..=100).collect::<Vec<_>>());
+}
+
+/// Found by the simulator (level 2, seed 3380): raft panicked when such a node campaigned.
+#[test]
+fn a_node_whose_snapshot_is_not_durable_yet_does_not_campaign() {
+    let snapshot_timeout = Duration::from_millis(500);
+    let config = Config { snapshot_entries: 20, keep_entries: 5, snapshot_timeout, ..Config::default() };
+    let mut net = Net::new(3, 9, config);
+    let leader = net.await_leader();
+    let down = leader % 3 + 1;
+    net.crash(down);
+    for n in 1..=100 {
+        net.submit(leader, n, NO_WAIT);
+        net.run(Duration::from_millis(20));
+    }
+    net.slow_disks.insert(down, 5_000);
+    net.start(down);
+    net.run_until("the snapshot's arrival", |net| net.group(down).status().applied > 50);
+    net.isolate(down);
+    net.run(SECOND);
+    assert_eq!(net.group(down).status().role, Role::Follower);
+    let order = Message {
+        msg_type: MessageType::MsgTimeoutNow,
+        to: down,
+        from: leader,
+        term: net.group(down).status().term,
+        ..Message::default()
+    };
+    net.input(down, Input::Message(Box::new(order)));
+    assert_eq!(net.group(down).status().role, Role::Follower);
+    net.run(SECOND * 6);
+    assert_eq!(net.group(down).status().role, Role::PreCandidate, "once it is durable it asks for votes");
+    net.slow_disks.clear();
+    net.cut.clear();
+    net.run_until("its catching up", |net| items(net, down) == (1..=100).collect::<Vec<_>>());
+    assert_eq!(net.fatal, []);
+}
+
+/// Found by the simulator (level 3, seed 22652): two voters of three were left that held anything, and one of them was lost.
+#[test]
+fn a_node_that_holds_nothing_yet_gets_no_vote() {
+    let mut net = Net::new(3, 10, Config::default());
+    let leader = net.await_leader();
+    net.change(leader, Change::AddNode { name: "n4".into(), address: "x:1".into() });
+    net.run(SECOND);
+    net.slow_disks.insert(4, 5_000);
+    net.add_host(4, Recovered::default());
+    let votes = |net: &Net| net.group(leader).members().nodes.iter().any(|m| m.id == 4 && m.voter);
+    net.run(SECOND * 2);
+    assert!(!votes(&net));
+    net.slow_disks.clear();
+    net.run_until("its promotion", votes);
 }
 
 #[test]

@@ -91,6 +91,8 @@ pub(crate) struct Net {
     pub(crate) replies: BTreeMap<u64, Reply>,
     /// Percent of messages lost and doubled.
     pub(crate) loss: u64,
+    /// Milliseconds that these nodes' disks take longer over each write.
+    pub(crate) slow_disks: BTreeMap<u64, u64>,
     pub(crate) fatal: Vec<(u64, String)>,
     /// Who led in which term.
     pub(crate) leaders: BTreeMap<u64, u64>,
@@ -115,6 +117,7 @@ impl Net {
             cut: BTreeSet::new(),
             replies: BTreeMap::new(),
             loss: 0,
+            slow_disks: BTreeMap::new(),
             fatal: Vec::new(),
             leaders: BTreeMap::new(),
             queue: BinaryHeap::new(),
@@ -297,7 +300,8 @@ impl Net {
             let Some(output) = group.poll() else { break };
             match output {
                 Output::Persist(persist) => {
-                    let (life, delay) = (host.life, 1 + self.draw(4));
+                    let life = host.life;
+                    let delay = 1 + self.draw(4) + self.slow_disks.get(&id).copied().unwrap_or_default();
                     // The disk keeps the order of writes: each is durable no earlier than the one before.
                     self.schedule_write(id, life, delay, persist);
                 }
