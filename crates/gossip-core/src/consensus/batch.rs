@@ -4,7 +4,7 @@
 //! refused append a leader so sends "behind 82: 82, 83, 84"; the follower counts from 82 on and acknowledges one entry more than it
 //! has, which the leader may take for the quorum's copy. (Simulator, level 2, seed 29048.)
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use raft::eraftpb::{Message, MessageType};
 
@@ -14,7 +14,7 @@ use super::api::NodeId;
 pub(super) fn join(messages: Vec<Message>, most: u64) -> Vec<Message> {
     let mut joined: Vec<Message> = Vec::with_capacity(messages.len());
     // Of each node's newest message: its place, and the bytes of its entries.
-    let mut newest: HashMap<NodeId, (usize, u64)> = HashMap::new();
+    let mut newest: BTreeMap<NodeId, (usize, u64)> = BTreeMap::new();
     for mut message in messages {
         let bytes = message.entries.iter().map(|entry| entry.data.len() as u64).sum();
         if let Some((place, held)) = newest.get_mut(&message.to)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gossip_client::clock::Moment;
-use gossip_client::{Grant, LeaseRef, ShardSpec};
+use gossip_client::{Grant, LeaseRef, OpId, ShardSpec};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -64,12 +64,14 @@ struct Holding {
     lease: LeaseRef,
     believed_until: Moment,
     rest: Rest,
+    /// The op id of the newest checkpoint, of the grant before there is one.
+    op: OpId,
 }
 
 impl Holding {
-    fn of(grant: &Grant) -> Self {
+    fn of(op: OpId, grant: &Grant) -> Self {
         let rest = Rest::of(&grant.range, grant.cursor.as_ref().map(|cursor| &cursor.key[..]));
-        Holding { lease: grant.lease.clone(), believed_until: grant.believed_until, rest }
+        Holding { lease: grant.lease.clone(), believed_until: grant.believed_until, rest, op }
     }
 
     /// How long the holder may still believe.
@@ -121,7 +123,7 @@ impl Worker {
                 return Err(reason);
             }
         };
-        let mut holding = Holding::of(&grant);
+        let mut holding = Holding::of(op, &grant);
         let worked = self.work(session, &mut holding, pace).await;
         let finished = match worked {
             Ok(()) => self.finish(session.finish, &mut holding, pace).await,
@@ -135,7 +137,8 @@ impl Worker {
             Extra::Reuse => {
                 self.turn(pace).await;
                 let next = holding.rest.key(1);
-                self.caller.checkpoint(op, &holding.lease, &next).await?;
+                // Another payload under an op id that was answered.
+                self.caller.checkpoint(holding.op, &holding.lease, &next).await?;
             }
             _ => {}
         }
@@ -161,6 +164,7 @@ impl Worker {
             let op = self.caller.op_id();
             self.caller.checkpoint(op, &holding.lease, &at).await?;
             holding.rest.done += by;
+            holding.op = op;
             self.wrong_cursor(holding).await;
         }
         Ok(())

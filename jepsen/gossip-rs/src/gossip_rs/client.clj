@@ -113,6 +113,12 @@
   [main {:keys [run shard]}]
   (or run (if (and shard (str/starts-with? shard side-run)) side-run main)))
 
+(defn another-id
+  "The op id of the second call of an operation that makes two."
+  [op-id]
+  (let [other (if (str/starts-with? op-id "c") "d" "c")]
+    (str other (subs op-id 1))))
+
 (defn perform
   "Makes the calls of an operation with `call`, a function of method and request, and gives what is added to the
   operation's value. `sent` is when its op id was first sent."
@@ -121,7 +127,7 @@
         write  (assoc base :op-id (or op-id (:op-id value)))
         leased (assoc write :lease (lease-message value))]
     (case f
-      :register       (do (call "RunService/CreateRun" (update write :op-id str/replace #"^." "c"))
+      :register       (do (call "RunService/CreateRun" (update write :op-id another-id))
                           (call "RunService/RegisterShards"
                                 (assoc write :start true
                                        :shards (for [{:keys [shard start end]} (:shards value)]

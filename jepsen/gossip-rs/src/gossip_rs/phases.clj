@@ -25,10 +25,14 @@
   [gens]
   (gen/clients (gen/on-threads #{0} (vec gens))))
 
+(def found-within-s
+  "A run that cannot be founded in this time never will be; the checkers then have nothing to check and say unknown."
+  60)
+
 (defn- surely
   "This operation until it succeeded."
   [op]
-  (gen/until-ok (gen/delay 0.1 (repeat op))))
+  (gen/time-limit found-within-s (gen/until-ok (gen/delay 0.1 (repeat op)))))
 
 (defn- register
   [seed run shards]

@@ -75,3 +75,10 @@
     (is (= ["n1"] (first (scripted (fn [_] (refuse {:reason "LEASE_HELD", :definite true})))))))
   (testing "a final read is of its node"
     (is (= ["n1"] (first (scripted (fn [_] (refuse {:never-sent? true})) :pinned? true))))))
+
+(deftest the-two-calls-of-a-registration-never-share-an-op-id
+  (doseq [id ["c0" "d0" "00"]]
+    (let [[asked] (perform {:f :register, :value {:run "main", :shards [], :op-id id}} {})
+          ids     (map (comp :op-id second) asked)]
+      (is (= 2 (count ids)))
+      (is (apply distinct? ids)))))
