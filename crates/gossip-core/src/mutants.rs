@@ -60,7 +60,7 @@ mutants! {
     SnapshotWithoutOpLog = "snapshot-without-op-log",
     /// A linearizable read is answered from the local state at once (L).
     StaleRead = "stale-read",
-    /// A deposed leader goes on answering reads by its own clock (L).
+    /// A leader never asks whether it still has a quorum, neither in time nor for a read: a deposed one goes on answering (L).
     LeaseBasedRead = "lease-based-read",
     /// The leader stamps proposals with its wall clock (S1).
     WallClockLease = "wall-clock-lease",
@@ -80,8 +80,6 @@ mutants! {
     HolderCountsFromAnswer = "holder-counts-from-answer",
     /// A checksum mismatch is read as if it were good (S8).
     ChecksumUnchecked = "checksum-unchecked",
-    /// One-way silence is taken for health: the leader never steps down without a quorum (S6).
-    NoCheckQuorum = "no-check-quorum",
     /// Anti-entropy never sends facts of other nodes (G1).
     GossipOwnFactsOnly = "gossip-own-facts-only",
     /// An older fact takes the place of a newer one (G1).

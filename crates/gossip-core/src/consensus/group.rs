@@ -566,7 +566,7 @@ fn raft_config(id: NodeId, config: &Config, applied: u64, planted: Planted) -> r
         applied,
         max_size_per_msg: config.max_message_bytes,
         max_inflight_msgs: config.max_inflight_messages,
-        check_quorum: !planted.is(Mutant::NoCheckQuorum),
+        check_quorum: !planted.is(Mutant::LeaseBasedRead),
         pre_vote: true,
         read_only_option: raft::ReadOnlyOption::Safe,
         max_committed_size_per_ready: 16 << 20,

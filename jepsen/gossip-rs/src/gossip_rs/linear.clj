@@ -47,7 +47,7 @@
         merged  (merge-tries (filter #(shard-fs (:f %)) calls))
         claims  (filter #(and (= :claim (:f %)) (h/open? %)) merged)
         known   (remove #(and (= :claim (:f %)) (h/open? %)) merged)
-        useful  (remove #(and (= :read-shard (:f %)) (h/open? %)) known)
+        useful  (remove #(and (= :read-shard (:f %)) (or (h/open? %) (not (facts/fresh? %)))) known)
         by      (group-by h/shard-of useful)
         reads   (run-reads calls)]
     (into {}

@@ -40,6 +40,7 @@
   (let [check (fn [& calls] (:valid? (elle/check-ops (apply b/history (b/register ["s" nil nil]) calls) nil)))
         read  (fn [ids] (b/read-shard {:status :active, :fence 1, :ids ids}))]
     (is (true? (check (checkpoint [1]) (checkpoint [1 2]) (read [1 2]))))
+    (is (true? (check (checkpoint [1]) (b/lost (checkpoint [1 2])) (read [1 2]))) "a lost one that did happen")
     (is (false? (check (checkpoint [1]) (checkpoint [1 2]) (read [1]))) "stale")
     (is (false? (check (checkpoint [1]) (checkpoint [1 2]) (read [1 2]) (read [2 1]))) "reordered")
     (is (false? (check (checkpoint [1]) (b/failed (checkpoint [1 2]) :fence-mismatch) (read [1 2]))) "refused, yet there")

@@ -27,8 +27,7 @@
 (defn- refused
   "Simulates a run in which the service refuses all that workers try."
   [options n]
-  (gen-test/simulate (assoc gen-test/default-test :concurrency 4)
-                     (context/context {:concurrency 4})
+  (gen-test/simulate (context/context {:concurrency 4})
                      (gen/limit n (phases/generator options))
                      (fn [_ {:keys [f process] :as op}]
                        (-> (assoc op :type (cond (= :nemesis process) :info, (= :register f) :ok, :else :fail)

@@ -14,8 +14,6 @@
     (history/get-index indexed (:index (first txns)))
     indexed))
 
-(def within-ms 120000)
-
 (defn check-ops
   "`directory`: where anomalies are explained, or nil."
   [ops directory]

@@ -154,12 +154,15 @@
   [{:keys [calls]} f]
   (filter #(and (= f (:f %)) (:final? (:in %)) (h/ok? %)) calls))
 
+(defn fresh?
+  "Whether a read promised to show the newest. One that was asked to be stale may show the past."
+  [{:keys [in out]}]
+  (not (or (:stale in) (:stale out) (:stale? out))))
+
 (defn linearizable-reads
   "Answered reads that promised to be fresh."
   [calls f]
-  (filter #(and (= f (:f %)) (h/ok? %)
-                (not (or (:stale (:in %)) (:stale (:out %)) (:stale? (:out %)))))
-          calls))
+  (filter #(and (= f (:f %)) (h/ok? %) (fresh? %)) calls))
 
 (defn records
   "Every fresh sight of a shard's record: {:record :call}, from reads of the shard and of its run."
