@@ -67,7 +67,7 @@ impl Service for Gossip {
     type Worker = gossip::Worker;
 
     async fn start(workers: usize) -> Result<Self> {
-        let folder = tempfile::Builder::new().disable_cleanup(std::env::var_os("KEEP").is_some()).tempdir()?;
+        let folder = tempfile::tempdir()?;
         let program = sibling("gossip-worker")?;
         let addresses = free_addresses(NODES)?;
         let peers: Vec<String> = (1..).zip(&addresses).map(|(n, address)| format!("n{n}={address}")).collect();
@@ -127,7 +127,7 @@ impl Service for Etcd {
     type Worker = etcd::Worker;
 
     async fn start(_: usize) -> Result<Self> {
-        let folder = tempfile::Builder::new().disable_cleanup(std::env::var_os("KEEP").is_some()).tempdir()?;
+        let folder = tempfile::tempdir()?;
         let program = Etcd::program().context("etcd is not installed")?;
         let addresses = free_addresses(2 * NODES)?;
         let (clients, peers) = addresses.split_at(NODES);

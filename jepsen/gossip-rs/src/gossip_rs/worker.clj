@@ -240,6 +240,11 @@
        (= (:fence lease) (:fence value))
        (= (:worker lease) (:worker value))))
 
+(defn- adds?
+  "Whether a checkpoint under the lease we hold tells of more than we know of. A replay of an earlier one does not."
+  [{:keys [lease] :as state} {:keys [value] :as op}]
+  (and (ours? state op) (< (count (:ids lease)) (count (:ids value)))))
+
 (defn- learn-grant
   "A replayed grant may tell of a lease long lost; only a newer one than any we had is worth holding."
   [{:keys [worker lease past] :as state} {:keys [value]}]
@@ -254,7 +259,7 @@
   (case f
     (:acquire :claim) (learn-grant state op)
     :renew            (cond-> state (ours? state op) (assoc-in [:lease :believed-until] (:believed-until value)))
-    :checkpoint       (cond-> state (ours? state op) (update :lease merge (select-keys value [:cursor :ids])))
+    :checkpoint       (cond-> state (adds? state op) (update :lease merge (select-keys value [:cursor :ids])))
     :split-residual   (cond-> state
                         (ours? state op)                (assoc-in [:lease :end] (:at value))
                         (:shard (:residual value))      (update :born conj (:shard (:residual value))))
@@ -287,7 +292,7 @@
     (and (ours? state op) (#{:release :complete :park :split-replace} f)) drop-lease
     ; A lost cut may have taken the right part away.
     (and (ours? state op) (= :split-residual f))                        (assoc-in [:lease :end] (:at value))
-    (and (ours? state op) (= :checkpoint f))                            (assoc-in [:lease :ids] (:ids value))))
+    (and (= :checkpoint f) (adds? state op))                            (assoc-in [:lease :ids] (:ids value))))
 
 (defn learn
   "The worker after an operation of its own came to an end. `asked` is the operation as it was tried."

@@ -152,3 +152,14 @@
 
             :else
             (is (= #{:done} (set (map :status (vals (:shards world))))))))))
+
+(deftest a-replayed-checkpoint-takes-nothing-back
+  (let [lease {:shard "s", :worker "w", :fence 1, :cursor "02", :ids [1 2]}
+        state {:worker "w", :lease lease, :done [], :past []}
+        learn (fn [type cursor ids]
+                (let [op {:f :checkpoint, :value {:shard "s", :worker "w", :fence 1, :cursor cursor, :ids ids}}]
+                  (:lease (worker/learn state op (assoc op :type type)))))]
+    (is (= lease (learn :ok "01" [1])))
+    (is (= lease (learn :info "01" [1])))
+    (is (= [1 2 3] (:ids (learn :ok "03" [1 2 3]))))
+    (is (= [1 2 3] (:ids (learn :info "03" [1 2 3]))))))
