@@ -166,8 +166,7 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(BAD_ARGUMENTS) } else { ExitCode::SUCCESS };
         }
     };
-    // A panic of the core is a violation, told as such.
-    std::panic::set_hook(Box::new(|_| {}));
+    gossip_sim::run::quiet_panics();
     let done = match &cli.command {
         Verb::Run(one) => one.plan(false).and_then(|plan| play(&plan, one)),
         Verb::Replay(one) => one.plan(true).and_then(|plan| play(&plan, one)),

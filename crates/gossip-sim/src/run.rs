@@ -1,6 +1,7 @@
 //! One seed, from its first event to its verdict.
 
 use std::fmt;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gossip_check::history::Op;
@@ -170,7 +171,28 @@ fn judged(history: &[Op], rates_are_sane: bool) -> (Option<Violation>, bool) {
     (first, undecided)
 }
 
+thread_local! {
+    /// Where this thread panicked last.
+    static PANICKED_AT: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// Lets panics pass without a word on stderr: one of the core is a violation, told as such with its place.
+pub fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        PANICKED_AT.set(panic.location().map(ToString::to_string));
+    }));
+}
+
 fn describe_panic(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("a panic without words").to_owned()
+    let text = text.unwrap_or("a panic without words");
+    match PANICKED_AT.take() {
+        Some(place) => format!("{text} ({})", short_place(&place)),
+        None => text.to_owned(),
+    }
+}
+
+/// A place in a dependency without the folders of this machine: `raft-0.7.0/src/raft.rs:10:5`.
+fn short_place(place: &str) -> &str {
+    place.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/')).map_or(place, |(_, rest)| rest)
 }

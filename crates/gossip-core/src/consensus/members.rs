@@ -226,6 +226,17 @@ impl<M: StateMachine> Group<M> {
         let joined = self.members.next_id > self.id;
         if joined && !known(&self.conf_state.voters) && !known(&self.conf_state.learners) {
             self.removed = true;
+            self.resign();
+        }
+    }
+
+    /// No leader proposes its own removal, but one may inherit it from an earlier term's log. Raft would let it go on leading,
+    /// and panic as soon as it looked up its own progress.
+    fn resign(&mut self) {
+        if self.leads() {
+            let term = self.raft.raft.term;
+            self.raft.raft.become_follower(term, raft::INVALID_ID);
+            self.jitter();
         }
     }
 }

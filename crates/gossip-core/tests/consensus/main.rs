@@ -15,6 +15,13 @@ fn items(net: &Net, id: u64) -> Vec<i64> {
     net.group(id).machine().items.iter().map(|(n, _)| *n).collect()
 }
 
+/// What a leader that hands over sends.
+fn order_to_campaign(net: &mut Net, from: u64, to: u64) {
+    let term = net.group(to).status().term;
+    let order = Message { msg_type: MessageType::MsgTimeoutNow, to, from, term, ..Message::default() };
+    net.input(to, Input::Message(Box::new(order)));
+}
+
 #[test]
 fn a_leader_is_elected_and_replicates() {
     for nodes in [1, 3, 5] {
@@ -157,14 +164,7 @@ fn a_node_whose_snapshot_is_not_durable_yet_does_not_campaign() {
     net.isolate(down);
     net.run(SECOND);
     assert_eq!(net.group(down).status().role, Role::Follower);
-    let order = Message {
-        msg_type: MessageType::MsgTimeoutNow,
-        to: down,
-        from: leader,
-        term: net.group(down).status().term,
-        ..Message::default()
-    };
-    net.input(down, Input::Message(Box::new(order)));
+    order_to_campaign(&mut net, leader, down);
     assert_eq!(net.group(down).status().role, Role::Follower);
     net.run(SECOND * 6);
     assert_eq!(net.group(down).status().role, Role::PreCandidate, "once it is durable it asks for votes");
@@ -218,6 +218,36 @@ fn nodes_join_and_leave_the_leader_last() {
     let token = net.submit(next, 2, NO_WAIT);
     net.run(SECOND);
     assert_eq!(net.replies[&token], Reply::Applied(Ok(2)));
+}
+
+/// Found by the simulator (level 2, seed 540352): raft panicked when the leader that had removed itself heard of its own disk.
+#[test]
+fn a_leader_that_inherits_its_own_removal_steps_down() {
+    let mut net = Net::new(3, 10, Config::default());
+    let old = net.await_leader();
+    let (heir, third) = (old % 3 + 1, (old + 1) % 3 + 1);
+    net.run(SECOND);
+    net.isolate(third);
+    net.cut.insert((heir, old));
+    net.change(old, Change::RemoveNode { name: format!("n{heir}") });
+    let asked = net.group(old).status().last_index;
+    net.run_until("the heir's copy", |net| net.group(heir).status().last_index == asked);
+    net.run(Duration::from_millis(10));
+    net.crash(old);
+    net.slow_disks.insert(heir, 300);
+    net.cut.clear();
+    net.start(old);
+    order_to_campaign(&mut net, old, heir);
+    net.run_until("the heir's election", |net| net.group(heir).status().role == Role::Leader);
+    net.run_until("its own removal", |net| net.group(heir).is_removed());
+    assert_eq!(net.group(heir).status().role, Role::Follower);
+    net.run(SECOND * 2);
+    let next = net.await_leader();
+    assert_ne!(next, heir);
+    let token = net.submit(next, 1, NO_WAIT);
+    net.run(SECOND);
+    assert_eq!(net.replies[&token], Reply::Applied(Ok(1)));
+    assert_eq!(net.fatal, []);
 }
 
 #[test]

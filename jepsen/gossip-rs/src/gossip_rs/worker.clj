@@ -217,8 +217,9 @@
 (def ^:private kept 4)
 
 (defn- remember
+  "The last few different things. What is done again does not count as newer: a grant must not outlive its lease in memory."
   [items x]
-  (let [items (conj items x)]
+  (let [items (cond-> items (not-any? #{x} items) (conj x))]
     (if (< kept (count items)) (subvec items 1) items)))
 
 (defn- drop-lease
@@ -240,10 +241,16 @@
        (= (:fence lease) (:fence value))
        (= (:worker lease) (:worker value))))
 
-(defn- adds?
-  "Whether a checkpoint under the lease we hold tells of more than we know of. A replay of an earlier one does not."
-  [{:keys [lease] :as state} {:keys [value] :as op}]
-  (and (ours? state op) (< (count (:ids lease)) (count (:ids value)))))
+(defn- told
+  "The worker after a checkpoint that did, or may, take hold: the lease it was made under knows of it, held or given up. A
+  worker that believes its lease to be over may still be the holder, and what it then writes counts. A replay of an earlier
+  checkpoint tells nothing new."
+  [state {:keys [value]} ks]
+  (let [same? #(and % (= (select-keys % [:shard :fence :worker]) (select-keys value [:shard :fence :worker])))
+        learn #(cond-> % (and (same? %) (< (count (:ids %)) (count (:ids value)))) (merge (select-keys value ks)))]
+    (-> state
+        (update :lease learn)
+        (update :past (partial mapv learn)))))
 
 (defn- learn-grant
   "A replayed grant may tell of a lease long lost; only a newer one than any we had is worth holding."
@@ -259,7 +266,7 @@
   (case f
     (:acquire :claim) (learn-grant state op)
     :renew            (cond-> state (ours? state op) (assoc-in [:lease :believed-until] (:believed-until value)))
-    :checkpoint       (cond-> state (adds? state op) (update :lease merge (select-keys value [:cursor :ids])))
+    :checkpoint       (told state op [:cursor :ids])
     :split-residual   (cond-> state
                         (ours? state op)                (assoc-in [:lease :end] (:at value))
                         (:shard (:residual value))      (update :born conj (:shard (:residual value))))
@@ -292,7 +299,7 @@
     (and (ours? state op) (#{:release :complete :park :split-replace} f)) drop-lease
     ; A lost cut may have taken the right part away.
     (and (ours? state op) (= :split-residual f))                        (assoc-in [:lease :end] (:at value))
-    (and (= :checkpoint f) (adds? state op))                            (assoc-in [:lease :ids] (:ids value))))
+    (= :checkpoint f)                                                   (told op [:ids])))
 
 (defn learn
   "The worker after an operation of its own came to an end. `asked` is the operation as it was tried."

@@ -163,3 +163,22 @@
     (is (= lease (learn :info "01" [1])))
     (is (= [1 2 3] (:ids (learn :ok "03" [1 2 3]))))
     (is (= [1 2 3] (:ids (learn :info "03" [1 2 3]))))))
+
+(deftest a-stale-write-that-was-admitted-is-known-to-the-next-one
+  ; Found by Elle (test seed 5066455442676371366): a worker that no longer believed in its lease was still the holder, and its
+  ; second stale checkpoint left out the id of its first.
+  (let [lease {:shard "s", :worker "w", :fence 1, :cursor "02", :ids [1 2]}
+        state {:worker "w", :lease nil, :done [], :past [lease]}
+        learn (fn [type fence]
+                (let [op {:f :checkpoint, :value {:shard "s", :worker "w", :fence fence, :cursor "03", :ids [1 2 3]}}]
+                  (peek (:past (worker/learn state op (assoc op :type type))))))]
+    (is (= (assoc lease :cursor "03" :ids [1 2 3]) (learn :ok 1)))
+    (is (= (assoc lease :ids [1 2 3]) (learn :info 1)))
+    (is (= lease (learn :ok 2)) "another lease of the shard")
+    (is (= lease (learn :fail 1)))))
+
+(deftest what-is-done-again-is-remembered-once
+  (let [op    {:f :release, :value {:shard "s", :worker "w", :fence 1}}
+        state {:worker "w", :lease nil, :done [], :past []}
+        again (worker/learn (worker/learn state op (assoc op :type :ok)) op (assoc op :type :ok))]
+    (is (= [op] (:done again)))))
