@@ -1,7 +1,7 @@
 //! One seed, from its first event to its verdict.
 
-use std::fmt;
 use std::cell::Cell;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gossip_check::history::Op;
