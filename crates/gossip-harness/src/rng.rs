@@ -16,7 +16,7 @@ impl Stream {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -27,7 +27,7 @@ impl Stream {
     /// Uniform in `[0, bound)`; the bias of the multiplication is below 2^-32 for the small bounds used here.
     pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "nothing lies below zero");
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
     /// Uniform in `[low, high]`.
@@ -55,7 +55,7 @@ impl Stream {
 
     /// 128 bits, for op ids.
     pub fn wide(&mut self) -> u128 {
-        (u128::from(self.next()) << 64) | u128::from(self.next())
+        (u128::from(self.next_u64()) << 64) | u128::from(self.next_u64())
     }
 }
 
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_stream_depends_on_seed_and_purpose_only() {
         let draw = |seed, purpose| {
-            (0..8).map(|_| 0).scan(Stream::new(seed, purpose), |s, _| Some(s.next())).collect::<Vec<_>>()
+            (0..8).map(|_| 0).scan(Stream::new(seed, purpose), |s, _| Some(s.next_u64())).collect::<Vec<_>>()
         };
         assert_eq!(draw(7, "nemesis"), draw(7, "nemesis"));
         assert_ne!(draw(7, "nemesis"), draw(8, "nemesis"));
@@ -83,7 +83,7 @@ mod tests {
     fn the_stream_is_the_published_one() {
         // Reference values of splitmix64.c for state 1234567.
         let mut stream = Stream(1_234_567);
-        assert_eq!([stream.next(), stream.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!([stream.next_u64(), stream.next_u64()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub fn sweep(level: Level, first: u64, until: Until, plan: impl Fn(u64) -> Plan)
 
 /// The length of a seed of a mixed sweep: short ones for their number, one in four longer with a schedule of faults.
 pub fn mixed(seed: u64) -> Length {
-    if seed % 4 == 0 { Length::Normal } else { Length::Short }
+    if seed.is_multiple_of(4) { Length::Normal } else { Length::Short }
 }
 
 /// The table of coverage: for each fault, reason and rare event the share of seeds that reached it.

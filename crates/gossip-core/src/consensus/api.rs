@@ -101,7 +101,7 @@ pub enum Change {
 #[derive(Debug)]
 pub enum Output<M: StateMachine> {
     /// Write this, in one atomic step, then say [`Input::Persisted`].
-    Persist(Persist),
+    Persist(Box<Persist>),
     /// Send this to `message.to`. Loss, delay, duplication and reordering are allowed for.
     Send {
         /// The message.

@@ -6,10 +6,12 @@ use raft::{Ready, StateRole};
 use super::api::{Output, Persist, SnapshotData, Ticket};
 use super::batch;
 use super::clock::LeaseClock;
-use super::group::{Group, LogCommand, Pending, decode, encode};
+use super::codec::{LogCommand, decode, encode};
+use super::group::Group;
 use super::log::{self};
 use super::machine::StateMachine;
 use super::reads::number_of;
+use super::requests::Pending;
 use super::waiters::Waiter;
 use crate::coordination::ids::Stamp;
 use crate::mutants::Mutant;
@@ -129,7 +131,7 @@ impl<M: StateMachine> Group<M> {
         if new_term {
             self.term_ticket = Some(ticket);
         }
-        self.outputs.push_back(Output::Persist(Persist {
+        self.outputs.push_back(Output::Persist(Box::new(Persist {
             ticket: ticket.0,
             snapshot,
             keeps_log: false,
@@ -137,7 +139,7 @@ impl<M: StateMachine> Group<M> {
             entries,
             compact_to: None,
             must_sync,
-        }));
+        })));
         Some(ticket)
     }
 
@@ -271,12 +273,12 @@ impl<M: StateMachine> Group<M> {
         if let Some(number) = newest {
             self.unsynced.push_back((Ticket(self.tickets), number));
         }
-        self.outputs.push_back(Output::Persist(Persist {
+        self.outputs.push_back(Output::Persist(Box::new(Persist {
             ticket: self.tickets,
             snapshot: Some(record),
             keeps_log: true,
             compact_to,
             ..Persist::default()
-        }));
+        })));
     }
 }

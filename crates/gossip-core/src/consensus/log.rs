@@ -186,8 +186,7 @@ impl Storage for Log {
 
 /// As raft carries it.
 pub(super) fn to_raft(record: &SnapshotRecord) -> Snapshot {
-    let mut snapshot = Snapshot::default();
-    snapshot.data = record.data.clone().into();
+    let mut snapshot = Snapshot { data: record.data.clone().into(), ..Snapshot::default() };
     let metadata = snapshot.mut_metadata();
     metadata.index = record.index;
     metadata.term = record.term;

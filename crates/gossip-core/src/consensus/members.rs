@@ -7,7 +7,8 @@ use raft::{ProgressState, SnapshotStatus};
 use serde::{Deserialize, Serialize};
 
 use super::api::{Change, Member, NodeId, Output, Refusal, Token};
-use super::group::{Group, decode, encode};
+use super::codec::{decode, encode};
+use super::group::Group;
 use super::machine::StateMachine;
 use crate::time::Time;
 

@@ -6,12 +6,14 @@
 pub mod api;
 mod batch;
 mod clock;
+mod codec;
 mod drive;
 mod group;
 mod log;
 pub mod machine;
 mod members;
 mod reads;
+mod requests;
 mod waiters;
 
 pub use api::{

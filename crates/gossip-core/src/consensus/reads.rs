@@ -6,9 +6,12 @@ use super::api::{NodeId, Token};
 use super::machine::StateMachine;
 use crate::time::Time;
 
+/// A read that its caller waits for.
+type Asked<M> = (Token, <M as StateMachine>::Query);
+
 #[derive(Debug)]
 struct Batch<M: StateMachine> {
-    reads: Vec<(Token, M::Query)>,
+    reads: Vec<Asked<M>>,
     /// Refused when this comes.
     until: Time,
     /// Asked again when this comes: the question or the answer may be lost.
@@ -19,10 +22,10 @@ struct Batch<M: StateMachine> {
 #[derive(Debug)]
 pub(super) struct Reads<M: StateMachine> {
     /// Came in since the last question.
-    fresh: Vec<(Token, M::Query)>,
+    fresh: Vec<Asked<M>>,
     asked: BTreeMap<u64, Batch<M>>,
     /// Confirmed for this index; it must be applied first.
-    confirmed: VecDeque<(u64, Vec<(Token, M::Query)>)>,
+    confirmed: VecDeque<(u64, Vec<Asked<M>>)>,
     next: u64,
     count: usize,
 }
@@ -75,7 +78,7 @@ impl<M: StateMachine> Reads<M> {
     }
 
     /// The reads that may be served now that `applied` is reached.
-    pub(super) fn servable(&mut self, applied: u64) -> Vec<(Token, M::Query)> {
+    pub(super) fn servable(&mut self, applied: u64) -> Vec<Asked<M>> {
         let mut ready = Vec::new();
         self.confirmed.retain_mut(|(index, reads)| {
             if *index <= applied {

@@ -52,7 +52,7 @@ impl StateMachine for List {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), RestoreError> {
-        if snapshot.len() % 16 != 0 {
+        if !snapshot.len().is_multiple_of(16) {
             return Err(RestoreError("half an item".into()));
         }
         let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().expect("eight bytes"));
@@ -266,9 +266,10 @@ impl Net {
                 host.durable = persist.ticket;
                 let ticket = persist.ticket;
                 write(&mut host.disk, *persist);
-                let (free, held) = std::mem::take(&mut host.held).into_iter().partition(|(after, _)| *after <= ticket);
+                let (free, held): (Vec<_>, Vec<_>) =
+                    std::mem::take(&mut host.held).into_iter().partition(|(after, _)| *after <= ticket);
                 host.held = held;
-                for (_, message) in Vec::<(u64, Box<Message>)>::from(free) {
+                for (_, message) in free {
                     self.send(message);
                 }
                 self.input(node, Input::Persisted(Ticket(ticket)));
@@ -303,7 +304,7 @@ impl Net {
                     let life = host.life;
                     let delay = 1 + self.draw(4) + self.slow_disks.get(&id).copied().unwrap_or_default();
                     // The disk keeps the order of writes: each is durable no earlier than the one before.
-                    self.schedule_write(id, life, delay, persist);
+                    self.schedule_write(id, life, delay, *persist);
                 }
                 Output::Send { message, after } => match after {
                     Some(Ticket(ticket)) if ticket > host.durable => host.held.push((ticket, message)),

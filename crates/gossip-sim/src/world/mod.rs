@@ -211,7 +211,7 @@ impl World {
             self.queue.at(planned.at, Event::Strike(number));
         }
         while self.violation.is_none() && !self.done {
-            let Some(event) = self.queue.next() else { break };
+            let Some(event) = self.queue.step() else { break };
             self.happen(event);
             self.watch_phase();
         }

@@ -49,7 +49,7 @@ impl World {
             }
             match output {
                 Output::Persist(write) => {
-                    if let Err(why) = self.write(place, write) {
+                    if let Err(why) = self.write(place, *write) {
                         return self.give_up(place, why);
                     }
                 }

@@ -78,7 +78,7 @@ impl<E> Queue<E> {
     }
 
     /// Takes the next event and moves the time to it.
-    pub fn next(&mut self) -> Option<E> {
+    pub fn step(&mut self) -> Option<E> {
         let Planned { at, event, .. } = self.heap.pop()?;
         assert!(at >= self.now, "time never goes back");
         self.now = at;
@@ -97,9 +97,9 @@ mod tests {
         queue.at(10, 'a');
         queue.at(20, 'd');
         queue.at(10, 'b');
-        assert_eq!(queue.next(), Some('a'));
+        assert_eq!(queue.step(), Some('a'));
         queue.at(3, 'x');
-        assert_eq!((queue.next(), queue.next(), queue.now()), (Some('b'), Some('x'), 10));
-        assert_eq!((queue.next(), queue.next(), queue.next()), (Some('c'), Some('d'), None));
+        assert_eq!((queue.step(), queue.step(), queue.now()), (Some('b'), Some('x'), 10));
+        assert_eq!((queue.step(), queue.step(), queue.step()), (Some('c'), Some('d'), None));
     }
 }

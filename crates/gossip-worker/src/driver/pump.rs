@@ -206,7 +206,7 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
     fn take_outputs(&mut self) -> Option<Stopped> {
         while let Some(output) = self.group.poll() {
             match output {
-                Output::Persist(write) => self.writes.push(write),
+                Output::Persist(write) => self.writes.push(*write),
                 Output::Send { message, after: Some(ticket) } if ticket > self.durable => {
                     self.held.push_back((ticket, message));
                 }

@@ -1,5 +1,7 @@
 //! The service as its users meet it: real processes, real ports, real disks.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod cluster;
 mod garbage;
 mod kit;

@@ -79,7 +79,7 @@ pub(super) struct Worker {
 #[derive(Debug)]
 pub(super) enum Late {
     Step,
-    Answer(Caller, Reply),
+    Answer(Caller, Box<Reply>),
     Patience(Caller),
 }
 
@@ -300,7 +300,7 @@ impl World {
     pub(super) fn answered(&mut self, caller: Caller, reply: Reply) {
         let worker = &mut self.workers[caller.party];
         if let Some(late) = &mut worker.stopped {
-            return late.push(Late::Answer(caller, reply));
+            return late.push(Late::Answer(caller, Box::new(reply)));
         }
         if worker.call.as_ref().is_none_or(|call| call.attempt != caller.attempt) {
             return;
@@ -396,7 +396,7 @@ impl World {
         for event in late {
             match event {
                 Late::Step => self.step(place),
-                Late::Answer(caller, reply) => self.answered(caller, reply),
+                Late::Answer(caller, reply) => self.answered(caller, *reply),
                 Late::Patience(caller) => self.out_of_patience(caller),
             }
         }

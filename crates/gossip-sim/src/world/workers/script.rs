@@ -83,7 +83,7 @@ pub(super) fn side_run(rng: &mut Rng, worker: &WorkerId, number: u64) -> VecDequ
         commands.truncate(rng.within(3, 15) as usize);
     }
     // Some are sent twice in a row.
-    if let Some(again) = rng.pick(&commands.make_contiguous().to_vec()).cloned() {
+    if let Some(again) = rng.pick(commands.make_contiguous()).cloned() {
         let at = commands.iter().position(|known| *known == again).unwrap_or(0);
         commands.insert(at + 1, again);
     }
