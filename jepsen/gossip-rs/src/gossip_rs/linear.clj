@@ -40,14 +40,42 @@
   [calls run]
   (filter #(and (#{:fail-run :cancel-run} (:f %)) (not (h/failed? %)) (= run (:run (:in %)))) calls))
 
+(defn- told-fence
+  "The fence that a call's answer tells that the call made."
+  [{:keys [f out] :as call}]
+  (when (and (h/ok? call) (#{:acquire :claim :unpark} f))
+    (:fence out)))
+
+(defn lost-grants
+  "What `claims` whose answer was lost may have been granted of the shard that `calls` are about, as open acquires.
+
+  Such a claim may have been granted any shard of its run, under any fence. As so many claims beside each shard they make
+  a search hopeless, and needless: a grant matters only if it made a fence that was passed, and that no answer tells of.
+  Claims are alike, so the nth such fence needs no more than that n claims were invoked before it."
+  [calls claims]
+  (let [told   (into #{} (keep told-fence) calls)
+        top    (reduce max 0 (keep (comp :fence :out) calls))
+        ; These may have made some of those fences, each one at most, so that a later fence needs fewer claims.
+        silent (count (filter #(and (#{:acquire :claim :unpark :fail-run :cancel-run} (:f %)) (not (told-fence %))) calls))
+        begins (vec (sort (map :index claims)))]
+    (for [[i fence] (map-indexed vector (take (+ silent (count begins)) (remove told (range 1 (inc top)))))
+          :let [nth-claim (max 0 (- i silent))]
+          :when (< nth-claim (count begins))]
+      {:f :acquire, :type :info, :index (begins nth-claim), :in {}, :out {:fence fence}})))
+
 (defn shards
-  "{shard {:model :calls :open-claims}}: the shards whose range is known from the beginning."
+  "{shard {:model :calls}}: the shards whose range is known from the beginning."
   [ops]
   (let [{:keys [calls made runs]} (facts/facts ops)
         merged  (merge-tries (filter #(shard-fs (:f %)) calls))
         claims  (filter #(and (= :claim (:f %)) (h/open? %)) merged)
         known   (remove #(and (= :claim (:f %)) (h/open? %)) merged)
-        useful  (remove #(and (= :read-shard (:f %)) (or (h/open? %) (not (facts/fresh? %)))) known)
+        ; An open call that would change nothing says nothing.
+        useful  (remove #(case (:f %)
+                           :read-shard (or (h/open? %) (not (facts/fresh? %)))
+                           :renew      (h/open? %)
+                           false)
+                        known)
         by      (group-by h/shard-of useful)
         reads   (run-reads calls)]
     (into {}
@@ -56,9 +84,9 @@
                        born (when (= :split-replace (:f call)) (first (:children (:out call))))]
                 ; The first child inherits the parent's cursor, which the parent's own history tells.
                 :when (or root? (not= shard (:shard born)))]
-            [shard {:model       (model/shard start end)
-                    :calls       (sort-by :index mine)
-                    :open-claims (filterv #(= (get runs shard) (:run (:in %))) claims)}]))))
+            [shard {:model (model/shard start end)
+                    :calls (sort-by :index (concat mine (lost-grants mine (filter #(= (get runs shard) (:run (:in %)))
+                                                                                  claims))))}]))))
 
 (defn history
   "Calls as invocations and completions in their order, each call a process of its own."

@@ -4,7 +4,7 @@
     1. the run is made and its shards registered
     2. the load, with the nemesis's schedule beside it
     3. every fault is healed, and every node serves
-    4. liveness: every shard is driven to a terminal state, and the run completed
+    4. liveness: every shard is driven to a terminal state, and the runs are ended
     5. final reads: each node is asked for everything"
   (:require [gossip-rs.client :as client]
             [gossip-rs.rng :as rng]
@@ -42,20 +42,25 @@
   []
   (map #(update % :shard (partial str client/side-run "-")) (worker/roots 4)))
 
+(defn- end-run
+  [seed f run]
+  {:f f, :value {:run run, :op-id (rng/hex-id (rng/stream seed (str (name f) "-" run)))}})
+
 (defn- side-steps
-  "The side run's life: two shards are taken, it is cancelled, and what comes after must be refused."
+  "The side run's life: two shards are taken, it is cancelled, and what comes after must be refused. It all fits into one
+  lease, however long the load is."
   [seed time-limit-ms]
   (let [ids     (rng/stream seed "side")
-        at      #(long (* time-limit-ms (/ % 100)))
+        begin   (quot (* 38 time-limit-ms) 100)
         shard   #(str client/side-run "-s00" %)
         acquire (fn [i] {:f :acquire, :value {:shard (shard i), :worker "side", :op-id (rng/hex-id ids)}})
         write   (fn [f more] {:f f, :value (merge {:shard (shard 0), :worker "side", :fence 1, :op-id (rng/hex-id ids)} more)})]
-    (map (fn [percent op] (assoc op :at (at percent)))
-         [38 39 40 45 50 52 54]
+    (map (fn [after-ms op] (assoc op :at (+ begin after-ms)))
+         [0 100 200 600 900 1100 1300]
          [(acquire 0)
           (write :checkpoint {:cursor "00000001", :ids [1]})
           (acquire 1)
-          {:f :cancel-run, :value {:run client/side-run, :op-id (rng/hex-id ids)}}
+          (end-run seed :cancel-run client/side-run)
           (acquire 2)
           (write :checkpoint {:cursor "00000002", :ids [1 2]})
           (write :complete {:cursor nil})])))
@@ -70,9 +75,11 @@
                     (gen/nemesis (timed/timed (map #(assoc % :type :info) schedule))
                                  clients))))
 
-(defn- complete-run
-  [seed run]
-  (surely {:f :complete-run, :value {:run run, :op-id (rng/hex-id (rng/stream seed (str "complete-" run)))}}))
+(defn- end-runs
+  "The runs' ends. The side run was cancelled during the load, but that may have been lost."
+  [seed cancels?]
+  (map surely (cond-> [(end-run seed :complete-run workload/run)]
+                cancels? (conj (end-run seed :cancel-run client/side-run)))))
 
 (defn- final-reads
   [nodes runs views?]
@@ -96,6 +103,6 @@
       (gen/nemesis {:type :info, :f :heal})
       (gen/log "driving every shard to its end")
       (gen/time-limit drive-within-s (gen/clients (workers/drivers plan test-seed concurrency)))
-      (gen/time-limit read-within-s (by-one [(complete-run test-seed workload/run)]))
+      (gen/time-limit read-within-s (by-one (end-runs test-seed cancels?)))
       (gen/log "final reads")
       (gen/time-limit read-within-s (by-one (final-reads nodes runs views?))))))

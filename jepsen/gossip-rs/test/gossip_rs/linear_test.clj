@@ -28,8 +28,34 @@
     (doseq [shard ["s" "t"]]
       (is (= [:read-shard] (map :f (:calls (get (linear/shards ops) shard))))))))
 
-(deftest lost-claims-are-kept-apart
-  (let [claim {:f :claim, :in {:run "r", :worker "w", :op-id "c"}}
-        {:strs [s]} (linear/shards (b/history (b/register ["s" nil nil]) (lost claim)))]
-    (is (empty? (:calls s)))
-    (is (= 1 (count (:open-claims s))))))
+(def ^:private lost-claim (lost {:f :claim, :in {:run "r", :worker "w", :op-id "c"}}))
+
+(defn- calls-of
+  [& parts]
+  (:calls (get (linear/shards (apply b/history (b/register ["s" nil nil]) parts)) "s")))
+
+(deftest a-lost-claim-is-a-grant-only-of-a-fence-that-was-passed-untold
+  (is (empty? (calls-of lost-claim)))
+  (is (= [:acquire] (map :f (calls-of lost-claim (b/acquire "w" 1)))) "fence 1 is told of")
+  (let [[grant acquire] (calls-of lost-claim (b/acquire "w" 2))]
+    (is (= {:f :acquire, :type :info, :index 2, :out {:fence 1}} (select-keys grant [:f :type :index :out])))
+    (is (= 2 (:fence (:out acquire)))))
+  (is (= [:acquire] (map :f (calls-of (b/acquire "w" 2)))) "there is no claim"))
+
+(deftest each-lost-claim-is-one-grant
+  (testing "three fences are missing, and there are two claims"
+    (is (= [1 2 4] (map (comp :fence :out) (calls-of [lost-claim] [(assoc-in lost-claim [:in :op-id] "d")] (b/acquire "w" 4))))))
+  (testing "the second fence needs the second claim"
+    (is (= [[:acquire 1] [:acquire 3] [:acquire 2]]
+           (map (juxt :f (comp :fence :out))
+                (calls-of [lost-claim] (b/acquire "w" 3) [(assoc-in lost-claim [:in :op-id] "d")])))))
+  (testing "unless something else may have made the first one"
+    (is (= [[:acquire nil] [:acquire 1] [:acquire 2] [:acquire 3]]
+           (map (juxt :f (comp :fence :out))
+                (calls-of (lost (b/acquire "v" 1)) [lost-claim] (b/acquire "w" 3)))))))
+
+(deftest what-is-open-and-would-change-nothing-is-left-out
+  (is (= [:acquire :checkpoint]
+         (map :f (calls-of (b/acquire "w" 1)
+                           (lost (b/write :renew "w" 1))
+                           (lost (b/write :checkpoint "w" 1 :cursor "0a")))))))

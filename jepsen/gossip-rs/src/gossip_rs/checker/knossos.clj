@@ -26,8 +26,8 @@
   (with-redefs [memo/memo (fn [model history] {:model model, :history history})]
     (f)))
 
-(defn- analyse
-  [model calls time-limit-ms]
+(defn- check-shard
+  [{:keys [model calls]} time-limit-ms]
   (let [{:keys [valid? op cause]} (wgl/analysis (->Shard model)
                                                 (history/ensure-pair-index
                                                   (history/history (linear/history calls) {:dense-indices? true}))
@@ -35,16 +35,6 @@
     (cond-> {:valid? valid?, :operations (count calls)}
       (false? valid?)     (assoc :op (into {} op))
       (= :unknown valid?) (assoc :cause (or cause :time-limit)))))
-
-(defn check-shard
-  "The verdict on one shard. Claims whose answer was lost may have granted any shard of the run; they make the search dear,
-  so they are brought in only when the history does not make sense without them."
-  [{:keys [model calls open-claims]} time-limit-ms]
-  (let [result (analyse model calls time-limit-ms)]
-    (if (and (false? (:valid? result)) (seq open-claims))
-      (assoc (analyse model (sort-by :index (concat calls open-claims)) time-limit-ms)
-             :open-claims (count open-claims))
-      result)))
 
 (defn check-ops
   "All shards: {:valid? :checked :anomalies :unknown :shards {shard result}}."
