@@ -19,13 +19,14 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tower::util::MapResponseLayer;
 
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::driver::{Driver, Handle, Parts, Stopped};
 use crate::gossip::{Gossip, Known as GossipKnown, Packets};
 use crate::join::{self, Known};
-use crate::server::{Cluster, Gate, Runs, Shards};
+use crate::server::{Cluster, Gate, Runs, Shards, explain_oversize};
 use crate::store::{Disk, StoreError};
 use crate::telemetry;
 use crate::transport::{Inbound, Local, MAX_MESSAGE, Outbound};
@@ -254,6 +255,7 @@ async fn serve(listener: TcpListener, routes: tonic::service::Routes) {
         .max_concurrent_streams(4096)
         .initial_stream_window_size(8 << 20)
         .initial_connection_window_size(8 << 20)
+        .layer(MapResponseLayer::new(explain_oversize))
         .add_routes(routes)
         .serve_with_incoming(ReceiverStream::new(incoming));
     if let Err(error) = server.await {

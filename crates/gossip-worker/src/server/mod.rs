@@ -3,10 +3,12 @@
 mod cluster;
 mod convert;
 mod error;
+mod oversize;
 mod runs;
 mod shards;
 
 pub use cluster::Cluster;
+pub use oversize::explain as explain_oversize;
 pub use runs::Runs;
 pub use shards::Shards;
 

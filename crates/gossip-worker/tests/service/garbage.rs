@@ -31,7 +31,9 @@ async fn garbage_on_the_ports() {
     }
     let leader = cluster.at(cluster.leader().await);
     let huge = leader.create_run(OpId::random(), "huge", vec![0; 100 << 20]).await.unwrap_err();
-    assert!(huge.message.contains("too large"), "{huge:?}");
+    assert!(huge.definite, "{huge:?}");
+    assert_eq!((huge.reason.as_str(), huge.metadata["field"].as_str()), ("LIMIT_EXCEEDED", "request"));
+    assert_eq!(huge.metadata["max"], (8 << 20).to_string());
     let large = Cursor { key: b"a".to_vec(), token: vec![0; 65 * 1024] };
     let large = cluster.client.checkpoint(OpId::random(), RUN, &grant.lease, large).await.unwrap_err();
     assert_eq!((large.reason.as_str(), large.metadata["max"].as_str()), ("LIMIT_EXCEEDED", "65536"));
