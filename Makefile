@@ -38,7 +38,7 @@ jepsen-mutants: ## Every planted bug with the full-Jepsen tier, as a table (ARGS
 mutants: ## Every planted bug of the local tier: which run catches it, after how long
 	tools/mutants $(ARGS)
 
-bench: build ## Speed beside etcd as ratios, fail-over times, the gossip's table
+bench: build ## Speed beside etcd, Porcupine and clojure-reader as ratios, fail-over times, the simulator, the gossip's table
 	$(BIN)/gossip-bench $(ARGS)
 
 nightly: ## The long sweeps of every tier, with fresh printed seeds

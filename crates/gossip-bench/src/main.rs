@@ -1,15 +1,18 @@
-//! Speed beside a peer, on one machine in one run: `make bench`.
+//! Speed beside peers, on one machine in one run: `make bench`.
 //!
-//! Each service runs as three durable processes on loopback, and the same lease cycle is run against both: acquire, 8 checkpoints,
-//! release. Figures of one machine swing; the ratios of one run are what counts.
+//! The judge is measured beside Porcupine and clojure-reader, the service beside etcd. Each service runs as three durable
+//! processes on loopback, and the same lease cycle is run against both: acquire, 8 checkpoints, release. Figures of one
+//! machine swing; the ratios of one run are what counts.
 
 mod etcd;
 mod failover;
 mod gossip;
 mod gossip_table;
+mod judge;
 mod load;
 mod processes;
 mod services;
+mod simulation;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,7 +23,7 @@ use clap::Parser;
 use load::Figures;
 use services::{Etcd, Gossip, Service};
 
-/// Speed beside etcd, as ratios.
+/// Speed beside peers, as ratios.
 #[derive(Debug, Parser)]
 struct Options {
     /// Concurrent workers, one measurement each
@@ -32,10 +35,10 @@ struct Options {
     /// Fail-overs measured of each kind
     #[arg(long, default_value_t = 5)]
     failovers: usize,
-    /// Print the gossip table alone
-    #[arg(long)]
-    gossip_only: bool,
-    /// The largest cluster of the gossip table; 0 leaves it out
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "judge,simulation,gossip,service")]
+    only: Vec<Part>,
+    /// The largest cluster of the gossip table
     #[arg(long, default_value_t = 1000)]
     gossip_nodes: u64,
     /// Leave etcd out
@@ -43,22 +46,46 @@ struct Options {
     alone: bool,
 }
 
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Reading histories and searching them, beside clojure-reader and Porcupine
+    Judge,
+    /// Seeds a second of the simulator
+    Simulation,
+    /// The gossip's table
+    Gossip,
+    /// Three real nodes, beside etcd
+    Service,
+}
+
 fn main() -> ExitCode {
     let options = Options::parse();
-    if options.gossip_nodes > 0 {
-        gossip_table::print(options.gossip_nodes);
-    }
-    if options.gossip_only {
-        return ExitCode::SUCCESS;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(bench(&options))) {
+    match measure_all(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gossip-bench: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn measure_all(options: &Options) -> Result<()> {
+    let wanted = |part| options.only.contains(&part);
+    if wanted(Part::Judge) {
+        judge::print()?;
+    }
+    if wanted(Part::Simulation) {
+        simulation::print(options.seconds);
+    }
+    if wanted(Part::Gossip) {
+        gossip_table::print(options.gossip_nodes);
+    }
+    if wanted(Part::Service) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(bench(options))?;
+    }
+    Ok(())
 }
 
 async fn bench(options: &Options) -> Result<()> {
