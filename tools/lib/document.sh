@@ -52,8 +52,9 @@ column_of() {
 # lacks TIER WHAT <NAMES: nothing for a tier that has no row at all, since that is said already.
 lacks() {
     local names
-    names=$(paste -sd ',' | sed 's/,/, /g')
-    [[ -z $names || -z $(column_of "$1" '$2') ]] || echo "tier $1: $2 without a run: $names"
+    mapfile -t names
+    [[ ${#names[@]} -eq 0 || -z $(column_of "$1" '$2') ]] ||
+        echo "tier $1: ${#names[@]} $2 without a run: $(printf '%s\n' "${names[@]}" | paste -sd ',' | sed 's/,/, /g')"
 }
 
 verdict_of_document() {
