@@ -48,14 +48,16 @@ check_counts_in() {
     echo "${counts:--}"
 }
 
-# The ids of what a report says was violated, as crates/gossip-harness/src/mutants.rs names them: those of the table, L for
-# linearizability, `node` for a node that died or logged an error. Elle judges strict serializability of checkpoint lists,
-# so its word counts as L.
+# The ids of what a run violated, as crates/gossip-harness/src/mutants.rs names them: those of the table and of the failing
+# operations, L for linearizability, `node` for a node that died or logged an error. Elle judges strict serializability of
+# checkpoint lists, so its word counts as L.
 violated_in() {
     {
         checks_in "$1" | awk '$2 == "FAIL" { print $1 }'
-        sed -nE -e 's/^ *Valid history: no\b.*/L/p' -e 's/^ *Elle: false.*/L/p' \
-            -e 's/^Trouble of the nodes:.*/node/p' -e 's/^  (node: |log of n[0-9]+: ).*/node/p' "$1/report.txt" 2>/dev/null
+        sed -nE -e 's/^.*VIOLATION ([A-Z][0-9]?|node): .*/\1/p' -e 's/^ *Valid history: no .*/L/p' -e 's/^ *Elle: false.*/L/p' \
+            -e 's/^Trouble of the nodes:.*/node/p' "$1/report.txt" 2>/dev/null
+        # The report shows a few findings; the results have all. Keys of the outermost map stand at the left.
+        awk '/^[{ ]:[a-z]/ { inside = /^[{ ]:nodes/ } inside && /:valid\? false/ { print "node"; exit }' "$1/results.edn" 2>/dev/null
     } | sort -u | paste -sd ' '
 }
 

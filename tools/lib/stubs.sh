@@ -23,7 +23,10 @@ make_world() {
     stub tools/mutants 'printf "| %s | %s | %s | %s | %s | %s |\n" mutant workload nemesis "caught by" seed seconds first one none "L S1" 5 3 \
         second two pause S4 6 4 third two pause S4 7 4'
     stub tools/maelstrom '[[ ! -e $WORLD/no-maelstrom ]] || exit 3
-        printf "MAELSTROM REPORT — echo\n═══\nNodes: 1   Duration: 5s   Operations: 50   Nemesis: none\nResult: PASS\n\n"'
+        for name in echo hub; do
+            printf "MAELSTROM REPORT — %s\n═══\nNodes: 1   Duration: 5s   Operations: 50   Nemesis: none\nResult: PASS\n\n" "$name"
+        done
+        [[ ! -e $WORLD/no-pause ]] || { printf "unknown: hub\nwithout a report: kafka\n"; exit 255; }'
     stub tools/test 'if [[ -e $WORLD/broken ]]; then printf "FAILED       1 s  format (exit 1)\n\n2 passed, 1 failed, 0 skipped\n"; exit 1; fi
         printf "\nskipped: lint (no linter)\n\n2 passed, 0 failed, 1 skipped\n"'
     git -C "$world" init -q
@@ -59,7 +62,8 @@ stub_report() {
     local valid=true id
     case $2 in valid | late) ;; unknown) valid=:unknown ;; *) valid=false ;; esac
     mkdir -p "$1"
-    printf '{:perf\n {:valid? true,\n  :rate {:valid? false}},\n :valid? %s,\n :stats {:valid? true}}\n' "$valid" >"$1/results.edn"
+    printf '{:perf\n {:valid? true,\n  :rate {:valid? false}},\n :valid? %s,\n :nodes\n {:deaths [],\n  :valid? %s},\n :stats {:valid? false}}\n' \
+        "$valid" "$([[ +$2+ == *+node+* ]] && echo false || echo true)" >"$1/results.edn"
     {
         printf 'JEPSEN REPORT — %s\nNodes: 3            Duration: 9.0s\n' "$3"
         printf '  Valid history: %s     Checker: knossos\n' "$([[ +$2+ == *+L+* ]] && echo no || echo yes)"
@@ -67,7 +71,10 @@ stub_report() {
             printf '│ Name (%s) │ %s │ 12 │\n' "$id" "$([[ +$2+ == *+$id+* ]] && echo FAIL || echo PASS)"
         done
         printf '│ Gossip convergence (G1) │ - │ 0 │\n'
-        [[ $2 != unknown ]] || printf 'Notes:\n  coverage: no pause took hold\n'
+        [[ +$2+ != *+Elle+* ]] || printf 'Failing operations:\n  t=1.0s :ok checkpoint   ← VIOLATION Elle: checkpoint lists: G1c\n'
+        printf 'Notes:\n'
+        [[ $2 != unknown ]] || printf '  coverage: no pause took hold\n'
+        printf '  Elle: %s, 12 transactions\n' "$([[ +$2+ == *+Elle+* ]] && echo false || echo true)"
         printf 'Reproduction:\n  some command\n'
     } >"$1/report.txt"
 }

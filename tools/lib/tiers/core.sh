@@ -13,7 +13,7 @@ reconcile() {
 tier_test() {
     local begun=$SECONDS code
     # Not by make, which has one exit code for all that fails.
-    ./tools/test 2>&1 | tee "$out/test.log"
+    bash tools/test 2>&1 | tee "$out/test.log"
     code=${PIPESTATUS[0]}
     add_row test 'make test' - - - "$(verdict_of_code "$code")" "$((SECONDS - begun))" \
         "$(grep -E '^[0-9]+ passed, ' "$out/test.log" | tail -n 1)" \

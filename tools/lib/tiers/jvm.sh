@@ -3,21 +3,25 @@
 # Needs: reports.sh, rows.sh, catalogue.sh, jepsen.sh, tiers/core.sh; the variables of tools/nightly.
 
 tier_maelstrom() {
-    local code name nodes seconds operations nemesis result missing
+    local code name nodes seconds operations nemesis result verdict listed missing
     MAELSTROM_STORE="$PWD/$out/maelstrom" tools/maelstrom 2>&1 | tee "$out/maelstrom.log"
     code=${PIPESTATUS[0]}
     if [[ $code == 3 ]]; then
         skip_tier maelstrom 'no maelstrom on PATH or in MAELSTROM'
         return
     fi
+    listed=$(sed -nE 's/^(failed|unknown|without a report): //p' "$out/maelstrom.log" | tr ' ' '\n')
     while IFS=$'\t' read -r name nodes seconds operations nemesis result; do
-        add_row maelstrom "$name" "$nemesis" "$nodes" - "$(case $result in PASS) echo valid ;; FAIL) echo INVALID ;; *) echo unknown ;; esac)" \
-            "$seconds" "$operations operations" "$(sed -n "/^MAELSTROM REPORT — $name\$/,/^\$/s/^Anomalies found: //p" "$out/maelstrom.log")" \
-            "make maelstrom ARGS=$name"
+        case $result in
+            # A report that passes is not enough where the program says that the fault from outside never came.
+            PASS) if grep -qxF -- "$name" <<<"$listed"; then verdict=unknown; else verdict=valid; fi ;;
+            FAIL) verdict=INVALID ;;
+            *) verdict=unknown ;;
+        esac
+        add_row maelstrom "$name" "$nemesis" "$nodes" - "$verdict" "$seconds" "$operations operations" \
+            "$(sed -n "/^MAELSTROM REPORT — $name\$/,/^\$/s/^Anomalies found: //p" "$out/maelstrom.log")" "make maelstrom ARGS=$name"
     done < <(maelstrom_reports "$out/maelstrom.log")
-    # What failed without a report could not be judged.
-    missing=$(comm -23 <(sed -nE 's/^(failed|unknown): //p' "$out/maelstrom.log" | tr ' ' '\n' | sort -u) \
-        <(awk -F '\t' '$1 == "maelstrom" { print $2 }' "$rows" | sort))
+    missing=$(comm -23 <(sort -u <<<"$listed") <(awk -F '\t' '$1 == "maelstrom" { print $2 }' "$rows" | sort))
     for name in $missing; do
         add_row maelstrom "$name" - - - unknown - - 'no report; see maelstrom.log' "make maelstrom ARGS=$name"
     done
@@ -81,7 +85,8 @@ what_is_wrong() {
     if [[ -n $violated ]]; then
         echo "violated: $violated"
     else
-        sed -nE 's/^  ((coverage: |Knossos gave up|Rust judge: (gave|DISAGREES)|Elle: :unknown).*)/\1/p' "$1/report.txt" 2>/dev/null | head -n 1
+        sed -nE '/^Notes:/,/^[A-Z]/s/^  ((coverage|healing|nemesis|final reads|nodes|views|answers|checker [a-z-]+ failed|Knossos gave up|Elle: :unknown|Rust judge: [^a]).*)/\1/p' \
+            "$1/report.txt" 2>/dev/null | head -n 1
     fi
 }
 
