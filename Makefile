@@ -5,7 +5,7 @@ ARGS  ?=
 BIN   := target/release
 
 .DEFAULT_GOAL := help
-.PHONY: help build verify test sim maelstrom jepsen jepsen-doctor jepsen-mutants mutants nightly signoff bench check fix
+.PHONY: help build verify test sim maelstrom jepsen jepsen-doctor jepsen-mutants mutants nightly signoff bench check lint fix
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -41,15 +41,18 @@ mutants: ## Every planted bug of the local tier: which run catches it, after how
 bench: build ## Speed beside etcd, Porcupine and clojure-reader as ratios, fail-over times, the simulator, the gossip's table
 	$(BIN)/gossip-bench $(ARGS)
 
-nightly: ## The long sweeps of every tier, with fresh printed seeds
+nightly: ## The long sweeps of every tier, all seeds from one that is printed (ARGS= tiers and what narrows them)
 	tools/nightly $(ARGS)
 
-signoff: ## Before a release: every tier, one document with each seed and verdict (VERSION=...)
+signoff: ## Before a release: every tier and make test, one document with each seed and verdict (VERSION=...)
 	tools/signoff "$(VERSION)" $(ARGS)
 
 check: ## Format and lint, changing nothing
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+lint: ## Lint shell scripts and workflows; needs shellcheck and actionlint
+	tools/lint
 
 fix: ## Format and apply what the linter can mend
 	$(CARGO) fmt --all

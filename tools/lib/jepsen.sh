@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# One run of the full-Jepsen tier, and what is known of it afterwards.
+# Needs: reports.sh.
+
+readonly jepsen_store=jepsen/gossip-rs/store
+
+# The folder of the newest run that was judged after the marker file was made. `latest` does not serve: a run that crashed
+# leaves it pointing to the one before.
+judged_since() {
+    find "$jepsen_store" -mindepth 3 -maxdepth 3 -name results.edn -newer "$1" -printf '%T@ %h\n' 2>/dev/null |
+        sort -n | tail -n 1 | cut -d' ' -f2-
+}
+
+# jepsen_run LOG OPTIONS...: sets
+#   run_verdict   valid, INVALID, unknown
+#   run_folder    in Jepsen's store; empty when no history was judged
+#   run_code      what Jepsen exited with
+#   run_note      why the run says nothing, or that it was repeated
+# A run that came to no judgement is harness trouble, and is tried once more. A judged one is never repeated: a
+# pass at the second try would not undo the first.
+jepsen_run() {
+    local log=$1
+    shift
+    run_note=
+    jepsen_try "$log" "$@"
+    [[ $run_code == 255 && $run_verdict != INVALID ]] || return 0
+    mv "$log" "$log.first"
+    jepsen_try "$log" "$@"
+    run_note="harness trouble at the first try${run_note:+; $run_note}"
+}
+
+jepsen_try() {
+    local log=$1 marker
+    shift
+    marker=$(mktemp) || exit 255
+    jepsen/gossip-rs/bin/run test "$@" >"$log" 2>&1 </dev/null
+    run_code=$?
+    run_folder=$(judged_since "$marker")
+    rm -f "$marker"
+    run_note=
+    if [[ -z $run_folder ]]; then
+        # lein too ends with 1, when it cannot start Jepsen: only judged histories accuse the system.
+        [[ $run_code == 254 ]] || run_code=255
+        run_verdict=unknown run_note="no judgement, exit $run_code: $(tail -n 1 "$log" | cut -c1-160)"
+        return
+    fi
+    run_verdict=$(worse "$(verdict_in "$run_folder")" "$(verdict_of_code "$run_code")")
+    case $run_code in
+        0 | 1 | 2) ;;
+        *) run_note="Jepsen exited with $run_code after the judgement" ;;
+    esac
+}
