@@ -64,8 +64,8 @@ impl Run {
             lease_ms: spec.workload.lease_ms(),
         };
         let mut schedule = schedule::build(spec.nemesis, spec.seed, shape);
-        if let Some(count) = spec.faults {
-            schedule.keep(count);
+        if let Some(kept) = &spec.faults {
+            schedule.keep(kept);
         }
         let digest = schedule.digest(&mix.intents(spec.seed, spec.concurrency));
         Run { spec, mix, schedule, digest }

@@ -13,7 +13,7 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes a new one under `root` and points `root/latest` to it.
+    /// Makes a new one under `root`.
     ///
     /// # Errors
     /// When it cannot be made.
@@ -26,10 +26,7 @@ impl Folder {
         for n in 0.. {
             let path = parent.join(if n == 0 { stamp.clone() } else { format!("{stamp}-{n}") });
             match fs::create_dir(&path) {
-                Ok(()) => {
-                    point_latest(root, &path);
-                    return Ok(Folder { path });
-                }
+                Ok(()) => return Ok(Folder { path }),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error).with_context(|| format!("making {}", path.display())),
             }
@@ -44,6 +41,18 @@ impl Folder {
     pub fn open(path: &Path) -> Result<Folder> {
         let path = path.canonicalize().with_context(|| format!("no folder {}", path.display()))?;
         Ok(Folder { path })
+    }
+
+    /// Points the store's `latest` here: once there is a report to be found. A convenience only: where links are not to be
+    /// had, the run goes on without.
+    pub fn point_latest(&self) {
+        let Some(root) = self.path.parent().and_then(Path::parent) else { return };
+        let Ok(relative) = self.path.strip_prefix(root) else { return };
+        let fresh = root.join(format!(".latest-{}", std::process::id()));
+        let _ = fs::remove_file(&fresh);
+        if std::os::unix::fs::symlink(relative, &fresh).is_ok() {
+            let _ = fs::rename(&fresh, root.join("latest"));
+        }
     }
 
     /// Where it is.
@@ -63,16 +72,6 @@ impl Folder {
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.file(name);
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
-    }
-}
-
-/// A convenience only: where links are not to be had, the run goes on without.
-fn point_latest(root: &Path, path: &Path) {
-    let Ok(relative) = path.strip_prefix(root) else { return };
-    let fresh = root.join(format!(".latest-{}", std::process::id()));
-    let _ = fs::remove_file(&fresh);
-    if std::os::unix::fs::symlink(relative, &fresh).is_ok() {
-        let _ = fs::rename(&fresh, root.join("latest"));
     }
 }
 
@@ -103,10 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn each_run_has_its_own_folder_and_latest_points_to_the_last() {
+    fn each_run_has_its_own_folder_and_latest_points_to_the_last_with_a_report() {
         let root = tempfile::tempdir().unwrap();
         let folders: Vec<Folder> = (0..3).map(|_| Folder::create(root.path(), "w-n").unwrap()).collect();
-        folders[2].write("report.txt", "hello").unwrap();
+        folders[1].write("report.txt", "hello").unwrap();
+        folders[1].point_latest();
         assert_ne!(folders[0].path(), folders[1].path());
         assert_eq!(fs::read_to_string(root.path().join("latest/report.txt")).unwrap(), "hello");
     }

@@ -114,7 +114,7 @@ pub struct NodeArgs {
     pub peer_via: Option<String>,
     /// Plant this bug (needs --unsafe-testing)
     #[cfg(feature = "mutants")]
-    #[arg(long, env = "GOSSIP_MUTANT", value_name = "NAME", hide = true)]
+    #[arg(long, env = "GOSSIP_MUTANT", value_name = "NAME", value_parser = bugs(), hide = true)]
     pub mutant: Option<String>,
 }
 
@@ -274,6 +274,11 @@ impl NodeArgs {
             planted,
         })
     }
+}
+
+#[cfg(feature = "mutants")]
+fn bugs() -> clap::builder::PossibleValuesParser {
+    gossip_core::mutants::Mutant::ALL.iter().map(|bug| bug.name()).collect::<Vec<_>>().into()
 }
 
 #[cfg(feature = "mutants")]

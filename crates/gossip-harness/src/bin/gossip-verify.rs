@@ -1,5 +1,6 @@
 //! The local-cluster tier's program.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -17,7 +18,8 @@ fn main() -> ExitCode {
         }
     };
     match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime.block_on(cli::run(cli)).into(),
+        // A panic has said what it is on stderr; a script must not take its exit code for a verdict.
+        Ok(runtime) => catch_unwind(AssertUnwindSafe(|| runtime.block_on(cli::run(cli)))).unwrap_or(CRASH).into(),
         Err(error) => {
             eprintln!("gossip-verify: the system gives no runtime: {error}");
             CRASH.into()

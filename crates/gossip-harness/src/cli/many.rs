@@ -1,6 +1,6 @@
 //! Many runs: the whole matrix, and every planted bug.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -97,7 +97,7 @@ fn reasons(outcome: &Outcome) -> Vec<String> {
 }
 
 /// What was violated; `node` for a node that died or logged an error.
-fn ids(outcome: &Outcome) -> Vec<&'static str> {
+pub(super) fn ids(outcome: &Outcome) -> Vec<&'static str> {
     let mut ids: Vec<&'static str> = outcome.verdict.violations().map(|(id, _)| id).collect();
     if !outcome.troubles.system.is_empty() {
         ids.push("node");
@@ -132,10 +132,15 @@ fn matrix(args: &AllArgs, master: u64) -> Result<Vec<Spec>, String> {
     Ok(specs)
 }
 
+/// All runs of a command have the same binary.
+fn probe(spec: Option<&Spec>) -> Result<(), String> {
+    spec.map_or(Ok(()), Spec::probe)
+}
+
 /// Runs the matrix.
 pub(super) async fn all(args: &AllArgs) -> anyhow::Result<u8> {
     let master = args.test_seed.unwrap_or_else(fresh_seed);
-    let specs = match matrix(args, master) {
+    let specs = match matrix(args, master).and_then(|specs| probe(specs.first()).map(|()| specs)) {
         Ok(specs) => specs,
         Err(line) => return Ok(refuse(&line)),
     };
@@ -153,34 +158,43 @@ pub(super) async fn all(args: &AllArgs) -> anyhow::Result<u8> {
 async fn run_all(specs: Vec<Spec>, jobs: usize, stop: watch::Receiver<bool>) -> Vec<Row> {
     let (permits, total) = (Arc::new(Semaphore::new(jobs)), specs.len());
     let mut tasks = JoinSet::new();
+    let mut planned = HashMap::new();
     for (number, spec) in specs.into_iter().enumerate() {
-        let (permits, stop) = (Arc::clone(&permits), stop.clone());
-        tasks.spawn(async move {
-            let _permit = permits.acquire().await.ok()?;
-            if *stop.borrow() {
-                return None;
-            }
-            let (workload, nemesis, seed, begun) = (spec.workload, spec.nemesis, spec.seed, Instant::now());
-            let end = one(spec, stop, &Progress::quiet()).await.map_err(|error| format!("{error:#}"));
-            Some((number, Row { workload, nemesis, seed, end, seconds: begun.elapsed().as_secs_f64() }))
+        let (permits, stop, carried_out) = (Arc::clone(&permits), stop.clone(), spec.clone());
+        let task = tasks.spawn(async move {
+            let _permit = permits.acquire().await;
+            let begun = Instant::now();
+            let end = if *stop.borrow() {
+                Err("interrupted before it began".into())
+            } else {
+                one(carried_out, stop, &Progress::quiet()).await.map_err(|error| format!("{error:#}"))
+            };
+            (end, begun.elapsed().as_secs_f64())
         });
+        planned.insert(task.id(), (number, spec));
     }
     let mut rows = BTreeMap::new();
-    while let Some(done) = tasks.join_next().await {
-        if let Ok(Some((number, row))) = done {
-            println!(
-                "{:3}/{total} {:7} {:22} {:24} seed {:10} {:4.0} s  {}",
-                rows.len() + 1,
-                row.validity().word(),
-                row.workload.name(),
-                row.nemesis.name(),
-                row.seed,
-                row.seconds,
-                row.why()
-            );
-            rows.insert(number, row);
-        }
+    while let Some(done) = tasks.join_next_with_id().await {
+        let (id, end, seconds) = match done {
+            Ok((id, (end, seconds))) => (id, end, seconds),
+            // A panic is the harness's own, and must not make a run vanish from the table.
+            Err(error) => (error.id(), Err(format!("the run panicked: {error}")), 0.0),
+        };
+        let Some((number, spec)) = planned.remove(&id) else { continue };
+        let row = Row { workload: spec.workload, nemesis: spec.nemesis, seed: spec.seed, end, seconds };
+        println!(
+            "{:3}/{total} {:7} {:22} {:24} seed {:10} {:4.0} s  {}",
+            rows.len() + 1,
+            row.validity().word(),
+            row.workload.name(),
+            row.nemesis.name(),
+            row.seed,
+            row.seconds,
+            row.why()
+        );
+        rows.insert(number, row);
     }
+    assert_eq!(rows.len(), total, "a run is missing from the table");
     rows.into_values().collect()
 }
 
@@ -231,53 +245,77 @@ pub(super) async fn planted(args: &MutantArgs) -> anyhow::Result<u8> {
     let wanted = |row: &&Planted| {
         (args.only.is_empty() || args.only.iter().any(|name| name == row.name)) && (!args.quick || row.always)
     };
+    for row in mutants::ALL.iter().filter(wanted) {
+        if let Err(line) = spec(row, args, 0).and_then(|spec| spec.probe()) {
+            return Ok(refuse(&line));
+        }
+    }
     let stop = stop_signal()?;
     println!("| mutant | workload | nemesis | caught by | seed | seconds |\n|---|---|---|---|---|---|");
-    let mut missed = 0;
+    let mut worst = Validity::True;
     for row in mutants::ALL.iter().filter(wanted) {
-        if *stop.borrow() {
-            break;
-        }
         let begun = Instant::now();
-        let (caught, seed) = hunt(row, args, &stop).await?;
-        missed += u32::from(caught.is_none());
+        let (hunted, seed) = hunt(row, args, &stop).await;
+        let said = match hunted {
+            Hunted::Caught(ids) => ids.join(" "),
+            Hunted::Missed => {
+                worst = Validity::merge([worst, Validity::False]);
+                "**missed**".into()
+            }
+            Hunted::Unknown(why) => {
+                worst = Validity::merge([worst, Validity::Unknown]);
+                format!("unknown: {why}")
+            }
+        };
         println!(
-            "| {} | {} | {} | {} | {seed} | {:.0} |",
+            "| {} | {} | {} | {said} | {seed} | {:.0} |",
             row.name,
             row.workload.name(),
             row.nemesis.name(),
-            caught.map_or("**missed**".into(), |ids| ids.join(" ")),
             begun.elapsed().as_secs_f64()
         );
     }
-    Ok(u8::from(missed > 0))
+    Ok(worst.exit_code())
+}
+
+/// What came of looking for a planted bug.
+enum Hunted {
+    /// What it violated.
+    Caught(Vec<&'static str>),
+    /// Every seed was run, and none showed it.
+    Missed,
+    /// Not every seed could be run.
+    Unknown(String),
+}
+
+fn spec(row: &Planted, args: &MutantArgs, seed: u64) -> Result<Spec, String> {
+    let spec = args.common.spec(row.workload, row.nemesis, seed)?;
+    Ok(Spec { mutant: Some(row.name.into()), ..spec })
 }
 
 /// Runs seeds until one shows what the bug violates.
-async fn hunt(
-    row: &Planted,
-    args: &MutantArgs,
-    stop: &watch::Receiver<bool>,
-) -> anyhow::Result<(Option<Vec<&'static str>>, u64)> {
+async fn hunt(row: &Planted, args: &MutantArgs, stop: &watch::Receiver<bool>) -> (Hunted, u64) {
     let mut seeds = Stream::new(1, row.name);
-    let mut seed = 0;
+    let (mut seed, mut trouble) = (0, None);
     for _ in 0..args.tries {
         seed = seeds.below(1 << 31);
-        let spec = args.common.spec(row.workload, row.nemesis, seed).map_err(anyhow::Error::msg)?;
-        let outcome = one(Spec { mutant: Some(row.name.into()), ..spec }, stop.clone(), &Progress::quiet()).await;
+        if *stop.borrow() {
+            return (Hunted::Unknown("interrupted".into()), seed);
+        }
+        let outcome = match spec(row, args, seed) {
+            Ok(spec) => one(spec, stop.clone(), &Progress::quiet()).await.map_err(|error| format!("{error:#}")),
+            Err(line) => Err(line),
+        };
         match outcome {
             Ok(outcome) => {
                 let found = ids(&outcome);
                 if row.violates.iter().any(|id| found.contains(id)) {
-                    return Ok((Some(found), seed));
+                    return (Hunted::Caught(found), seed);
                 }
             }
             // A cluster that cannot even start shows that something is wrong, but not what.
-            Err(error) => eprintln!("{}: seed {seed}: {error:#}", row.name),
-        }
-        if *stop.borrow() {
-            break;
+            Err(problem) => trouble = Some(problem),
         }
     }
-    Ok((None, seed))
+    (trouble.map_or(Hunted::Missed, Hunted::Unknown), seed)
 }

@@ -114,7 +114,7 @@ fn stop_signal() -> anyhow::Result<watch::Receiver<bool>> {
 }
 
 async fn test(args: &RunArgs) -> anyhow::Result<u8> {
-    let first = match args.spec() {
+    let first = match args.spec().and_then(|spec| spec.probe().map(|()| spec)) {
         Ok(spec) => spec,
         Err(line) => return Ok(refuse(&line)),
     };

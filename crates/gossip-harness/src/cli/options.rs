@@ -1,6 +1,7 @@
 //! The options of a run, and why some are refused before anything starts.
 
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use clap::Args;
 
@@ -42,9 +43,9 @@ pub struct CommonArgs {
     /// Operations a second, over all workers, at most
     #[arg(long, default_value_t = 200.0)]
     pub rate: f64,
-    /// Only the first so many faults of the schedule [default: all]
-    #[arg(long)]
-    pub faults: Option<usize>,
+    /// Only these faults of the schedule, by number from 0 [default: all]
+    #[arg(long, value_delimiter = ',')]
+    pub faults: Option<Vec<usize>>,
     /// Plants a bug in every node: needs a gossip-worker built with the feature `mutants`
     #[arg(long)]
     pub mutant: Option<String>,
@@ -73,8 +74,8 @@ pub struct Spec {
     pub rate: f64,
     /// The seed of everything that is drawn.
     pub seed: u64,
-    /// Only so many faults.
-    pub faults: Option<usize>,
+    /// Only these faults of the schedule, by number.
+    pub faults: Option<Vec<usize>>,
     /// The planted bug.
     pub mutant: Option<String>,
     /// The node's binary, if named.
@@ -115,7 +116,7 @@ impl CommonArgs {
             concurrency: self.concurrency,
             rate: self.rate,
             seed,
-            faults: self.faults,
+            faults: self.faults.clone(),
             mutant: self.mutant.clone(),
             worker: self.worker.clone(),
             store: self.store.clone(),
@@ -125,7 +126,57 @@ impl CommonArgs {
     }
 }
 
+/// Operations a second, least and most.
+const RATES: (f64, f64) = (0.01, 1_000_000.0);
+/// Seconds of load.
+const LONGEST_S: u64 = 7 * 24 * 3600;
+
 impl Spec {
+    /// The node's binary.
+    ///
+    /// # Errors
+    /// This program's own folder cannot be found.
+    pub fn binary(&self) -> Result<PathBuf, String> {
+        if let Some(path) = &self.worker {
+            return Ok(path.clone());
+        }
+        let own = std::env::current_exe().map_err(|error| format!("finding this program's own folder: {error}"))?;
+        Ok(own.with_file_name("gossip-worker"))
+    }
+
+    /// Whether the node's binary runs, and holds the bug that is to be planted. Nothing stays behind.
+    ///
+    /// # Errors
+    /// As [`RunArgs::spec`].
+    pub fn probe(&self) -> Result<(), String> {
+        let binary = self.binary()?;
+        let ask = |arguments: &[&str]| {
+            let answer = Command::new(&binary).args(arguments).stdin(Stdio::null()).output();
+            answer.map_err(|error| format!("--worker {}: {error}: build it, or name it", binary.display()))
+        };
+        if !ask(&["--version"])?.status.success() {
+            return Err(format!("--worker {}: is no gossip-worker", binary.display()));
+        }
+        let Some(mutant) = &self.mutant else { return Ok(()) };
+        let answer = ask(&["--mutant", mutant, "--help"])?;
+        if answer.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&answer.stderr);
+        if said.contains("invalid value") {
+            return Err(format!("--mutant {mutant}: {} holds no such bug", binary.display()));
+        }
+        Err(format!(
+            "--mutant {mutant}: {} holds no planted bugs: build one with `--features mutants` and name it by --worker",
+            binary.display()
+        ))
+    }
+
+    /// Which of the schedule's `planned` faults are carried out.
+    pub fn kept_faults(&self, planned: usize) -> Vec<usize> {
+        self.faults.clone().unwrap_or_else(|| (0..planned).collect())
+    }
+
     /// Whether it makes sense.
     ///
     /// # Errors
@@ -148,8 +199,11 @@ impl Spec {
         if self.concurrency > 1_000 {
             return Err(format!("--concurrency {}: at most 1000", self.concurrency));
         }
-        if !self.rate.is_finite() || self.rate <= 0.0 {
-            return Err(format!("--rate {}: must be above zero", self.rate));
+        if !(RATES.0..=RATES.1).contains(&self.rate) {
+            return Err(format!("--rate {}: must be from {} to {}", self.rate, RATES.0, RATES.1));
+        }
+        if self.time_limit > LONGEST_S {
+            return Err(format!("--time-limit {}: at most {LONGEST_S}, a week", self.time_limit));
         }
         let cycle = cycle_ms(self.nemesis, self.workload.lease_ms()).div_ceil(1000);
         if self.time_limit < cycle {
@@ -173,11 +227,15 @@ impl Spec {
             self.rate,
             self.seed
         );
-        if let Some(faults) = self.faults {
-            line += &format!(" --faults {faults}");
+        if let Some(faults) = &self.faults {
+            let numbers: Vec<String> = faults.iter().map(usize::to_string).collect();
+            line += &format!(" --faults {}", numbers.join(","));
         }
         if let Some(mutant) = &self.mutant {
             line += &format!(" --mutant {mutant}");
+        }
+        if let Some(worker) = &self.worker {
+            line += &format!(" --worker {}", worker.display());
         }
         line
     }
@@ -245,6 +303,9 @@ mod tests {
             ("--concurrency 1", "--concurrency 1"),
             ("--concurrency 5000", "--concurrency 5000"),
             ("--rate 0", "--rate 0"),
+            ("--rate 1e-30", "--rate"),
+            ("--rate NaN", "--rate NaN"),
+            ("--time-limit 18446744073709551615", "--time-limit"),
             ("--time-limit 5", "--time-limit 5"),
             ("--time-limit 0 --nemesis none", "--time-limit 0"),
             ("--test-count 0", "--test-count"),
@@ -262,7 +323,9 @@ mod tests {
 
     #[test]
     fn the_printed_command_repeats_the_run() {
-        let first = spec("--workload process-pause --nodes 5 --rate 50 --mutant stale-read").unwrap();
+        let first =
+            spec("--workload process-pause --nodes 5 --rate 50 --mutant stale-read --worker target/w --faults 0,3")
+                .unwrap();
         let again = first.command();
         assert_eq!(spec(again.strip_prefix("gossip-verify test ").unwrap()).unwrap(), first);
     }

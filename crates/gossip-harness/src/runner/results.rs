@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -41,8 +42,9 @@ struct Note {
     concurrency: usize,
     rate: f64,
     seed: u64,
-    faults: Option<usize>,
+    faults: Option<Vec<usize>>,
     mutant: Option<String>,
+    worker: Option<PathBuf>,
     schedule_digest: String,
     load_seconds: f64,
     /// Of the history's zero, since 1970.
@@ -62,8 +64,9 @@ pub(super) fn note(run: &Run, troubles: &Troubles, folder: &Folder, times: Times
         concurrency: spec.concurrency,
         rate: spec.rate,
         seed: spec.seed,
-        faults: spec.faults,
+        faults: spec.faults.clone(),
         mutant: spec.mutant.clone(),
+        worker: spec.worker.clone(),
         schedule_digest: run.digest.clone(),
         load_seconds: times.seconds,
         wall_ms: u64::try_from(wall.as_millis())?,
@@ -88,7 +91,7 @@ pub(super) fn recall(folder: &Folder) -> Result<(Run, Troubles, Times)> {
         seed: note.seed,
         faults: note.faults,
         mutant: note.mutant,
-        worker: None,
+        worker: note.worker,
         store: folder.path().to_owned(),
     };
     let run = Run { digest: note.schedule_digest, ..Run::new(spec) };
@@ -131,6 +134,7 @@ pub(super) fn judge_and_store(
     folder.write("report.txt", &report)?;
     folder.write("report.html", &html(&info, &verdict, history, &logs)?)?;
     folder.write("results.edn", &results_edn(&info, &verdict))?;
+    folder.point_latest();
     let validity = verdict.validity;
     Ok(Outcome { validity, verdict, troubles, folder: folder.path().to_owned(), report })
 }

@@ -238,13 +238,10 @@ impl Schedule {
         self.steps.iter().filter(|step| step.action.begins()).count()
     }
 
-    /// Keeps the first `count` faults. Ends without a beginning change nothing.
-    pub fn keep(&mut self, count: usize) {
-        let mut begun = 0;
-        self.steps.retain(|step| {
-            begun += usize::from(step.action.begins());
-            !step.action.begins() || begun <= count
-        });
+    /// Keeps the faults of these numbers, counted from 0. Ends without a beginning change nothing.
+    pub fn keep(&mut self, kept: &[usize]) {
+        let mut number = 0..;
+        self.steps.retain(|step| !step.action.begins() || number.next().is_some_and(|number| kept.contains(&number)));
     }
 
     /// A short hash over the schedule and over `intents`, the operations that the workload will try: two runs with the same

@@ -3,12 +3,13 @@
 use crate::history::{Op, OpType, Process};
 
 /// What begins a fault and what ends it.
-const PAIRS: [(&str, &str); 5] = [
+const PAIRS: [(&str, &str); 6] = [
     ("start-partition", "stop-partition"),
     ("kill", "start"),
     ("pause", "resume"),
     ("skew", "reset-clock"),
     ("shrink", "grow"),
+    ("start-client-fault", "stop-client-fault"),
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,27 +20,101 @@ pub(super) struct Fault {
     pub(super) to: i64,
 }
 
-/// The faults of a history in order of their beginning. One that was never ended lasts as long as the history.
+/// The faults of a history in order of their beginning. One that was never ended lasts as long as the history; one that was
+/// said to have failed is none.
 pub(super) fn faults(ops: &[Op]) -> Vec<Fault> {
     let last = ops.last().map_or(0, |op| op.time);
     let mut faults: Vec<Fault> = Vec::new();
-    let mut under_way: [Option<usize>; PAIRS.len()] = [None; PAIRS.len()];
-    let done = |op: &&Op| op.process == Process::Nemesis && op.error.is_none() && op.typ != OpType::Fail;
-    for op in ops.iter().filter(done) {
-        for (slot, (begin, end)) in under_way.iter_mut().zip(PAIRS) {
-            if op.f == begin && slot.is_none() {
-                *slot = Some(faults.len());
+    let mut under_way: Vec<UnderWay<'_>> = Vec::new();
+    let mut before: Option<&Op> = None;
+    for op in ops.iter().filter(|op| op.process == Process::Nemesis) {
+        if PAIRS.iter().any(|(begin, _)| op.f == *begin) {
+            if op.error.is_some() || op.typ == OpType::Fail {
+                let failed = under_way.iter().rposition(|u| u.op.f == op.f);
+                if let Some(UnderWay { fault, .. }) = failed.map(|at| under_way.remove(at)) {
+                    faults[fault].to = faults[fault].from;
+                }
+            } else if !before.is_some_and(|before| completes(before, op)) {
+                under_way.push(UnderWay { op, fault: faults.len() });
                 faults.push(Fault { what: label(op), from: op.time, to: last });
-            } else if op.f == end
-                && let Some(i) = slot.take()
-            {
-                faults[i].to = op.time;
             }
+        } else if let Some((begin, _)) = PAIRS.iter().find(|(_, end)| op.f == *end) {
+            under_way.retain(|u| {
+                let ends = u.op.f == *begin && is_of_workers(u.op) == is_of_workers(op);
+                if ends {
+                    faults[u.fault].to = op.time;
+                }
+                !ends
+            });
         }
+        before = Some(op);
     }
+    faults.retain(|fault| fault.from < fault.to);
     faults
+}
+
+/// A fault that was not ended yet.
+struct UnderWay<'a> {
+    op: &'a Op,
+    /// Its place among the faults.
+    fault: usize,
+}
+
+/// Jepsen writes each fault twice, as it begins and as it was done. What aimed at the leader then names the node.
+fn completes(before: &Op, op: &Op) -> bool {
+    before.f == op.f && (before.value == op.value || before.value.to_string().contains(":leader"))
+}
+
+/// Workers are stalled and resumed apart from nodes.
+fn is_of_workers(op: &Op) -> bool {
+    op.value.get("workers").is_some()
 }
 
 fn label(op: &Op) -> String {
     if op.value.is_nil() { op.f.clone() } else { format!("{} {}", op.f, op.value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::read_str;
+
+    fn told(lines: &str) -> Vec<(String, i64, i64)> {
+        let ops = read_str(lines).expect("a history");
+        faults(&ops).into_iter().map(|fault| (fault.what, fault.from, fault.to)).collect()
+    }
+
+    fn op(time: i64, rest: &str) -> String {
+        format!("{{:process :nemesis, :type :info, :time {time}, {rest}}}\n")
+    }
+
+    #[test]
+    fn overlapping_faults_of_one_kind_are_both_shown_and_workers_end_apart() {
+        let lines = op(1, ":f :pause, :value [\"n1\"]")
+            + &op(2, ":f :pause, :value {:workers [1 2]}")
+            + &op(5, ":f :resume, :value nil")
+            + &op(7, ":f :resume, :value {:workers :all}");
+        let shown = told(&lines);
+        assert_eq!(shown.iter().map(|f| (f.1, f.2)).collect::<Vec<_>>(), [(1, 5), (2, 7)]);
+    }
+
+    #[test]
+    fn what_jepsen_writes_twice_is_one_fault() {
+        let lines = op(1, ":f :pause, :value [[:leader \"n1\"]]")
+            + &op(2, ":f :pause, :value [\"n3\"]")
+            + &op(5, ":f :resume, :value nil")
+            + &op(6, ":f :resume, :value nil");
+        assert_eq!(told(&lines).iter().map(|f| (f.1, f.2)).collect::<Vec<_>>(), [(1, 5)]);
+    }
+
+    #[test]
+    fn a_fault_that_failed_is_not_shaded_and_faults_of_clients_are() {
+        let lines = op(1, ":f :kill, :value [\"n1\"]")
+            + &op(2, ":f :kill, :value [\"n1\"], :error [:no-effect \"it did not run\"]")
+            + &op(3, ":f :start-client-fault, :value {:node \"n1\", :how :drop}")
+            + &op(4, ":f :stop-client-fault, :value nil");
+        let shown = told(&lines);
+        assert_eq!(shown.len(), 1);
+        assert!(shown[0].0.starts_with("start-client-fault"), "{shown:?}");
+    }
 }
