@@ -293,9 +293,10 @@
       (= :shard-not-parked reason)               (update :parked (fn [p] (filterv #(not= (:shard value) %) p))))))
 
 (defn- learn-lost
-  "The answer was lost. Who gave the lease up must not go on as if it had kept it; a checkpoint's id may be there."
+  "The answer was lost. Who gave the lease up must not go on as if it had kept it; a checkpoint's id may be there. A renewal
+  is not asked for again: no history holds its op id, so a replayed answer would read as a new renewal."
   [state {:keys [f value] :as op}]
-  (cond-> (assoc state :lost (select-keys op [:f :value :op-id]))
+  (cond-> (assoc state :lost (when (not= :renew f) (select-keys op [:f :value :op-id])))
     (and (ours? state op) (#{:release :complete :park :split-replace} f)) drop-lease
     ; A lost cut may have taken the right part away.
     (and (ours? state op) (= :split-residual f))                        (assoc-in [:lease :end] (:at value))

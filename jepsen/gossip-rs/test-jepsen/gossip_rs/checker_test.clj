@@ -1,6 +1,6 @@
 (ns gossip-rs.checker-test
-  (:require [clojure.java.io :as io]
-            [clojure.string :as str]
+  (:require [clojure.edn :as edn]
+            [clojure.java.io :as io]
             [clojure.test :refer [deftest is testing]]
             [gossip-rs.build :as b]
             [gossip-rs.checker.elle :as elle]
@@ -9,14 +9,16 @@
 
 (def ^:private limit-ms 10000)
 
-(defn- files
-  [folder]
-  (filter #(str/ends-with? (.getName %) ".edn") (.listFiles (io/file "../../histories" folder))))
-
-(deftest no-good-history-is-without-a-linearization
-  (is (seq (files "good")))
-  (doseq [file (files "good")]
-    (is (not (false? (:valid? (knossos/check-ops (h/read-history file) limit-ms)))) (.getName file))))
+(deftest knossos-agrees-with-the-table-on-every-history
+  ; No file is left out: what the Rust judge says of the order of calls, Knossos must say as well.
+  (let [folder   (io/file "../../histories")
+        expected (edn/read-string (slurp (io/file folder "expected.edn")))]
+    (is (< 100 (count expected)))
+    (doseq [[file {:keys [violated]}] (sort-by key expected)]
+      (testing file
+        (let [{:keys [valid? unknown] :as result} (knossos/check-ops (h/read-history (io/file folder file)) limit-ms)]
+          (is (= (contains? violated :L) (false? valid?)) (pr-str (:anomalies result)))
+          (is (empty? unknown)))))))
 
 (deftest knossos-sees-what-cannot-be
   (doseq [[what ops] {"two grants of one fence" [(b/acquire "v" 1) (assoc-in (b/acquire "w" 1) [:in :op-id] "other")]
