@@ -10,7 +10,7 @@
   {:run "r", :roots (worker/roots 12), :window 4, :ops-per-shard 60, :threads 3, :retry 60, :section-ms 50
    :idle [[:acquire 60] [:read-shard 10] [:unpark 10] [:stale 10] [:replay 5] [:conflict 5]]
    :held [[:checkpoint 40] [:renew 10] [:release 10] [:complete 5] [:park 5] [:split-replace 5] [:split-residual 5]
-          [:section 10] [:stale 5] [:replay 5]]})
+          [:section 10] [:stale 5] [:replay 5] [:wrong-cursor 5]]})
 
 (defn- apply-op
   "[type value world] of an operation that is not a replay. No lease expires here, so a live one is in the way."
@@ -22,10 +22,13 @@
           (= :read-run f)                           [:ok (assoc value :shards (for [[s r] shards] (assoc r :shard s))) world]
           (nil? state)                              [:fail [:shard-not-found ""] world]
           (and (= :acquire f) (:lease state))       [:fail [:lease-held ""] world]
-          (model/inconsistent? next)                [:fail [(case (:status state)
-                                                              (:done :split) :shard-terminal
-                                                              :parked        :shard-parked
-                                                              (if (= :unpark f) :shard-not-parked :fence-mismatch))
+          (model/inconsistent? next)                [:fail [(condp re-find (:inconsistent next)
+                                                              #"moves back"   :cursor-regression
+                                                              #"outside"      :cursor-out-of-range
+                                                              #"" (case (:status state)
+                                                                    (:done :split) :shard-terminal
+                                                                    :parked        :shard-parked
+                                                                    (if (= :unpark f) :shard-not-parked :fence-mismatch)))
                                                             ""] world]
           :else
           (let [bounds (case f
@@ -113,7 +116,9 @@
       (is (pos? (get ok f 0)) f))
     (is (< 0.5 (/ (reduce + (vals ok)) (count calls))))
     (is (some #(< 1 (count %)) (vals (group-by (comp :op-id :in) (filter (comp :op-id :in) calls)))) "op ids are replayed")
-    (is (some #(= [:fence-mismatch ""] (:error %)) calls) "stale fences are tried")))
+    (is (some #(= [:fence-mismatch ""] (:error %)) calls) "stale fences are tried")
+    (is (some #(= [:cursor-regression ""] (:error %)) calls) "cursors behind what is done are tried")
+    (is (some #(= [:cursor-out-of-range ""] (:error %)) calls) "cursors outside of the range are tried")))
 
 (deftest a-service-that-forgets-to-check-is-caught
   (let [break (fn [f] (with-redefs [model/step (let [step model/step] (fn [state op] (f step state op)))]
@@ -123,6 +128,13 @@
                                          (step state (if (and (= :checkpoint f) (= :active (:status state)) (:lease state))
                                                        (assoc op :value (assoc value :fence (:fence state), :worker (:worker (:lease state))))
                                                        op)))))))))
+    (testing "cursors are not compared"
+      (is (false? (:valid? (:S7 (break (fn [step state {:keys [f value] :as op}]
+                                         (let [next (step state op)]
+                                           (if (and (= :checkpoint f) (model/inconsistent? next)
+                                                    (re-find #"moves back|outside" (:inconsistent next)))
+                                             (assoc state :cursor (:cursor value))
+                                             next)))))))))
     (testing "what is done may be acquired again"
       (is (false? (:valid? (:S3 (break (fn [step state {:keys [f] :as op}]
                                          (step (if (= :acquire f) (assoc state :status :active, :lease nil) state) op))))))))))
