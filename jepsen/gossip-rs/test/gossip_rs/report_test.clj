@@ -37,7 +37,7 @@
           "│ Invariant                    │ Status │ Checks │"
           "├──────────────────────────────┼────────┼────────┤"
           "│ Lease exclusivity (S1)       │ PASS   │      1 │"
-          "│ Fence monotonicity (S2)      │ FAIL   │      4 │"]
+          "│ Fence monotonicity (S2)      │ FAIL   │      2 │"]
          (take 14 (lines bad)))))
 
 (deftest what-had-nothing-to-check-is-no-pass
