@@ -25,7 +25,7 @@
           {}
           (appends calls)))
 
-(defn- parents
+(defn- parent-of
   "{shard parent}, as far as answers tell."
   [{:keys [made]}]
   (into {} (for [{:keys [shard from]} made, :when from] [shard from])))
@@ -47,18 +47,18 @@
 
 (defn- ancestors-of
   "The shards whose ids this one may have inherited; nil when nobody was told of its making, so that it may be any."
-  [facts parents shard]
+  [facts parent-of shard]
   (let [roots (into #{} (comp (filter :root?) (map :shard)) (:made facts))]
     (loop [shard shard, found []]
-      (if-let [parent (parents shard)]
+      (if-let [parent (parent-of shard)]
         (recur parent (conj found parent))
         (when (roots shard) found)))))
 
 (defn- strangers
   "The ids of a sight that neither this list nor an ancestor's can have."
-  [facts parents ours {:keys [shard ids] :as sight}]
+  [facts parent-of ours {:keys [shard ids] :as sight}]
   (let [[inherited own] (split-list ours sight)
-        ancestors       (ancestors-of facts parents shard)
+        ancestors       (ancestors-of facts parent-of shard)
         theirs          (into #{} (mapcat ours) (or ancestors (remove #{shard} (keys ours))))]
     (concat (remove theirs inherited)
             (remove (get ours shard #{}) own))))
@@ -68,9 +68,9 @@
   [ops]
   (let [{:keys [calls] :as facts} (facts/facts ops)
         ours    (appended calls)
-        parents (parents facts)]
+        parent-of (parent-of facts)]
     (vec (for [{:keys [call shard] :as sight} (reads facts)
-               :let  [ids (distinct (strangers facts parents ours sight))]
+               :let  [ids (distinct (strangers facts parent-of ours sight))]
                :when (seq ids)]
            (violation (str "shard " shard ": " (name (:f call)) " shows checkpoints of nobody: " (str/join ", " ids))
                       (:end call))))))
