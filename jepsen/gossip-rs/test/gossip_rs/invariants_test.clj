@@ -66,6 +66,8 @@
         leases  [(acquire "a" 1 0 1000) (acquire "b" 2 1000 2000)]]
     (is (true? (apply verdict :S1 (concat leases [(section "a" 1 10 20) (section "b" 2 20 30)]))))
     (is (false? (apply verdict :S1 (concat leases [(section "a" 1 10 21) (section "b" 2 20 30)]))))
+    (testing "beyond the drift margin sections may overlap"
+      (is (true? (apply verdict :S1 mad-clocks (concat leases [(section "a" 1 10 21) (section "b" 2 20 30)])))))
     (is (true? (apply verdict :S1 (concat leases [(section "a" 1 10 21) (section "a" 1 20 30)]))))))
 
 (deftest s2-fences

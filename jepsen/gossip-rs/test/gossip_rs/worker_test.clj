@@ -202,3 +202,21 @@
                         (:lost (worker/learn state op (assoc op :type :info)))))]
     (is (nil? (lost :renew)))
     (is (= :checkpoint (:f (lost :checkpoint))))))
+
+(deftest a-wrong-cursor-is-behind-what-is-done-or-outside-of-the-range
+  (let [tried (fn [lease pick]
+                (let [state {:plan {:held [[:wrong-cursor 1]], :idle []}, :worker "w", :thread 0, :tried 0, :past [], :done []
+                             :lease (merge {:shard "s", :worker "w", :fence 1, :ids [7]} lease)}
+                      op    (#'worker/held-op state :wrong-cursor {:op-id "o", :pick pick, :step 1})]
+                  [(:cursor (:value op)) (count (:ids (:value op)))]))
+        inner {:start "00000010", :end "00000040", :cursor "00000020"}]
+    (is (= ["0000001f" 2] (tried inner 0)))
+    (is (= ["00000040" 2] (tried inner 1)) "the end is outside")
+    (is (= ["0000000f" 2] (tried (dissoc inner :end) 1)))
+    (testing "what there is"
+      (is (= "00000040" (first (tried (dissoc inner :cursor) 0))))
+      (is (= "0000001f" (first (tried {:cursor "00000020"} 1)))))
+    (testing "nothing is behind the start, and nothing outside of everything"
+      (is (= "0000000f" (first (tried {:start "00000010", :cursor "00000010"} 0))))
+      (is (= [nil 0] (tried {} 0)))
+      (is (= [nil 0] (tried {:cursor "00000000"} 1))))))
