@@ -142,9 +142,8 @@
             :client-faults  (atom {})
             :fault-effects  (atom 0)
             :up             (atom #{})
-            :deaths         (atom [])
             :joiners        (atom #{})
-            :nonserializable-keys [:contract :sent :paused-workers :client-faults :fault-effects :up :deaths :joiners]})))
+            :nonserializable-keys [:contract :sent :paused-workers :client-faults :fault-effects :up :joiners]})))
 
 (defn all-tests
   "Every workload under every nemesis, or those of the ones named, so often."
@@ -155,17 +154,25 @@
         :when    (or (< 1 (count nodes)) (not (schedule/needs-peers? nemesis)))]
     (gossip-test (assoc options :workload workload :nemesis nemesis))))
 
+(defn- with-seed
+  [parsed]
+  (cli/test-opt-fn
+    (update-in parsed [:options :test-seed] #(or % (abs (random/long 1000000000))))))
+
 (defn- parse
   [parsed]
-  (let [{:keys [options errors] :as parsed} (default-nodes parsed)]
+  (let [{:keys [errors] :as parsed} (default-nodes parsed)]
     (if (seq errors)
       parsed
-      (cli/test-opt-fn
-        (update-in parsed [:options :test-seed] #(or % (abs (random/long 1000000000))))))))
+      (with-seed parsed))))
+
+(def commands
+  "What the command line offers. To judge a stored run again no node need answer: the stored test says which it had."
+  (merge (cli/single-test-cmd {:test-fn gossip-test, :opt-spec options, :opt-fn* parse})
+         (select-keys (cli/single-test-cmd {:test-fn gossip-test, :opt-spec options, :opt-fn* with-seed}) ["analyze"])
+         (cli/test-all-cmd {:tests-fn all-tests, :opt-spec options, :opt-fn* parse})
+         (cli/serve-cmd)))
 
 (defn -main
   [& args]
-  (cli/run! (merge (cli/single-test-cmd {:test-fn gossip-test, :opt-spec options, :opt-fn* parse})
-                   (cli/test-all-cmd {:tests-fn all-tests, :opt-spec options, :opt-fn* parse})
-                   (cli/serve-cmd))
-            args))
+  (cli/run! commands args))

@@ -5,7 +5,6 @@
   definite, or when nothing had left this machine; after anything else the outcome is open, and it is the worker's next
   operation that may ask again under the same op id. So the last refusal of an operation decides: definite is `:fail`."
   (:require [clojure.string :as str]
-            [clojure.tools.logging :refer [warn]]
             [gossip-rs.errors :as errors]
             [gossip-rs.grpc :as grpc]
             [jepsen.client :as client]
@@ -30,7 +29,10 @@
   (str/join (map #(format "%08x" %) ids)))
 
 (defn token->ids
+  "A token that is no list of ids is an answer that nobody wrote: its tail must not vanish."
   [token]
+  (when-not (zero? (rem (count token) 8))
+    (throw (ex-info (str "cursor token " (pr-str token) " is no list of ids") {:type ::undecodable})))
   (mapv #(Long/parseLong (str/join %) 16) (partition 8 token)))
 
 (defn- key-of
@@ -242,20 +244,50 @@
     (get (swap! (:sent test) (fn [sent] (if (contains? sent id) sent (assoc sent id now)))) id)
     now))
 
-(defn- hold-section
-  "An unfenced critical section: entered only in the belief of holding the lease, and left as soon as it ends."
-  [test {:keys [value] :as op}]
+(defn drift-margin-ns
+  "How much longer than its holder believes a lease lives, while monotonic rates are sane."
+  [{:keys [lease-ms]}]
+  (* lease-ms 10000 drift-percent))
+
+(defn hold-section
+  "An unfenced critical section: entered only in the belief of holding the lease, and left as soon as it ends. `:left` is
+  when it was really left, a little late as threads are, which the drift margin is for. One that was left later than that
+  stood still on this machine: it shows nothing of the service, so it is open and no section. `now` and `sleep!` in
+  nanoseconds."
+  [test {:keys [value] :as op} now sleep!]
   (let [{:keys [believed-until hold-ms]} value
-        entered (util/relative-time-nanos)]
+        entered (now)]
     (if (<= believed-until entered)
       (assoc op :type :fail, :error [:lease-expired "the holder no longer believes in it"])
-      (let [until (min believed-until (+ entered (* 1000000 hold-ms)))]
-        (Thread/sleep (long (quot (- until entered) 1000000)))
-        (assoc op :type :ok, :value (assoc value :entered entered, :left until))))))
+      (do (sleep! (- (min believed-until (+ entered (* 1000000 hold-ms))) entered))
+          (let [left (now)
+                late (- left believed-until)
+                op   (assoc op :value (assoc value :entered entered, :left left))]
+            (if (< (drift-margin-ns test) late)
+              (assoc op :type :info, :error [:overslept (str "left " (quot late 1000000) " ms after its belief had ended")])
+              (assoc op :type :ok)))))))
+
+(defn- twice
+  "Sends a request twice at the same time and gives the first one's answer. Its refusal tells what became of the operation
+  only if its twin was refused for good as well: else the twin may have done what the refusal says was not done."
+  [read? request]
+  (let [twin    (future (try [:ok (request)]
+                             (catch clojure.lang.ExceptionInfo e [:refused (ex-data e)])
+                             (catch Exception _ [:lost])))
+        refused? (fn [[how data]]
+                   (and (= :refused how) (= ::grpc/error (:type data)) (= :fail (:type (outcome {} data)))))]
+    (try (let [answer (request)]
+           @twin
+           answer)
+         (catch clojure.lang.ExceptionInfo e
+           (let [twin @twin]
+             (if (or read? (refused? twin))
+               (throw e)
+               (throw (ex-info (ex-message e) (assoc (ex-data e) :definite false, :never-sent? false) e))))))))
 
 (defn- spoiled
   "Does `request` as the fault on the way to the node has it. The history says what the client saw."
-  [fault request]
+  [fault read? request]
   (let [[kind ms] (if (sequential? fault) fault [fault])]
     (case kind
       nil            (request)
@@ -265,8 +297,7 @@
                          (throw (ex-info "the answer was lost" {:type ::grpc/error, :status "UNAVAILABLE"
                                                                 :message "lost on the way back"})))
       :delay-answers (let [answer (request)] (Thread/sleep (long ms)) answer)
-      :duplicate     (let [twin (future (try (request) (catch Exception _ nil)))]
-                       (try (request) (finally @twin))))))
+      :duplicate     (twice read? request))))
 
 (defrecord Client [node channels]
   client/Client
@@ -278,22 +309,20 @@
   (invoke! [_ test {:keys [f value wait-ms] :as op}]
     (await-gate test op)
     (if (= :section f)
-      (hold-section test op)
+      (hold-section test op util/relative-time-nanos #(Thread/sleep (long (quot % 1000000))))
       (let [pinned (:node value)
             home   (or pinned node)
             fault  (when-not (:final? value) (get @(:client-faults test) home))
             way    {:test test, :channels channels, :home home, :pinned? (some? pinned), :wait-ms wait-ms}
             sent   (first-sent test op (util/relative-time-nanos))]
-        (try (let [added (spoiled fault #(perform (partial ask way) test op sent))]
+        (try (let [added (spoiled fault (reads f) #(perform (partial ask way) test op sent))]
                (when fault (swap! (:fault-effects test) inc))
                (assoc op :type :ok, :value (merge value added)))
              (catch clojure.lang.ExceptionInfo e
                (when fault (swap! (:fault-effects test) inc))
+               ; Anything else is no outcome of the operation but a bug of ours or the service's, which the report names.
                (if (= ::grpc/error (:type (ex-data e)))
-                 (let [reason (:reason (ex-data e))]
-                   (when (and reason (not (errors/known? (errors/reason reason))))
-                     (warn "a reason that the error table does not know:" reason))
-                   (outcome op (ex-data e)))
+                 (outcome op (ex-data e))
                  (throw e)))))))
 
   (teardown! [_ _])

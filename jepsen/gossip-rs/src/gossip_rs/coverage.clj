@@ -1,7 +1,11 @@
 (ns gossip-rs.coverage
-  "Whether a run did what its name says. A run whose faults never took hold, or in which no lease ran out although the
-  workload is about that, proves nothing: it is unknown, not a pass. Pure."
-  (:require [gossip-rs.history :as h]
+  "Whether a run did what its name says. A run whose faults never took hold, in which no lease ran out although the workload is
+  about that, or in which an operation that the workload is about never succeeded, proves nothing: it is unknown, not a pass.
+  Pure."
+  (:require [clojure.string :as str]
+            [gossip-rs.errors :as errors]
+            [gossip-rs.harness :as harness]
+            [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts]))
 
 (def begins
@@ -25,17 +29,21 @@
 (def ^:private ends
   {:start-partition :stop-partition, :start-client-fault :stop-client-fault})
 
+(defn- kind
+  "A worker that stalls is a fault of its own: no node stands still for it."
+  [{:keys [f value]}]
+  (if (and (= :pause f) (map? value)) :stall f))
+
 (defn took-hold
-  "{f n}: how often each kind of fault took hold. Each step has two ops, its plan and its completion; the completion tells.
-  Some faults show only at their end whether anything met them."
+  "{kind n}: how often each kind of fault took hold. The completion of a step tells. Some faults show only at their end
+  whether anything met them."
   [ops]
-  (let [completions (take-nth 2 (rest (h/nemesis-ops ops)))
-        failed      (frequencies (map :f (filter :error completions)))]
-    (into {} (for [[f n] (frequencies (map :f completions))
-                   :when (begins f)
-                   :let  [held (- n (failed f 0) (failed (ends f) 0))]
+  (let [completions (harness/nemesis-completions ops)
+        failed      (frequencies (map kind (filter :error completions)))]
+    (into {} (for [[kind n] (frequencies (map kind (filter (comp begins :f) completions)))
+                   :let  [held (- n (failed kind 0) (failed (ends kind) 0))]
                    :when (pos? held)]
-               [f held]))))
+               [kind held]))))
 
 (defn takeovers
   "How many grants took a shard over from a holder who had not given it up: its lease had run out."
@@ -46,16 +54,42 @@
                     :when (and (nil? (:ended-from a)) (= (inc (:fence a)) (:fence b)))]
                 1))))
 
+(defn- met?
+  "Whether a need of a workload was met: `:f`, some success of it, or `[:refused :f reasons]`, a refusal for one of these."
+  [calls need]
+  (if (keyword? need)
+    (some #(and (= need (:f %)) (h/ok? %)) calls)
+    (let [[_ f reasons] need]
+      (some #(and (= f (:f %)) (h/failed? %) (reasons (errors/reason-of %))) calls))))
+
+(defn- in-words
+  [need]
+  (if (keyword? need)
+    (str "no " (name need) " succeeded")
+    (let [[_ f reasons] need]
+      (str "no " (name f) " was refused as " (str/join " or " (sort (map name reasons)))))))
+
+(defn operation-gaps
+  "What the workload is about and never happened: texts. `rare` operations need not succeed, all others that were tried must."
+  [ops {:keys [needs rare]}]
+  (let [calls (h/calls ops)
+        tried (distinct (map :f calls))]
+    (for [need (distinct (concat needs (remove (set rare) tried)))
+          :when (not (met? calls need))]
+      (in-words need))))
+
 (defn check
   "{:valid? true or :unknown, :faults :takeovers :missing}."
-  [ops {:keys [nemesis needs-takeover?]}]
+  [ops {:keys [nemesis needs-takeover?] :as wanted}]
   (let [faults    (took-hold ops)
         takeovers (takeovers ops)
-        wanted    (expected nemesis)
-        missing   (cond-> []
-                    (and (= :any wanted) (empty? faults)) (conj "no fault took hold")
-                    (and (set? wanted) (not-every? faults wanted)) (conj (str "no fault took hold: " (first (remove faults wanted))))
-                    (and needs-takeover? (zero? takeovers)) (conj "no lease ran out under its holder"))]
+        kinds     (expected nemesis)
+        missing   (vec (concat
+                         (when (and (= :any kinds) (empty? faults)) ["no fault took hold"])
+                         (when (set? kinds)
+                           (for [kind kinds, :when (not (faults kind))] (str "no fault took hold: " kind)))
+                         (when (and needs-takeover? (zero? takeovers)) ["no lease ran out under its holder"])
+                         (operation-gaps ops wanted)))]
     {:valid?    (if (empty? missing) true :unknown)
      :faults    faults
      :takeovers takeovers

@@ -6,11 +6,13 @@
   (:require [clojure.java.io :as io]
             [clojure.string :as str]
             [clojure.tools.logging :refer [info]]
+            [gossip-rs.checker.nodes :as nodes]
             [gossip-rs.client :as client]
             [gossip-rs.grpc :as grpc]
             [jepsen.control :as c]
             [jepsen.control.util :as cu]
-            [jepsen.db :as db]))
+            [jepsen.db :as db]
+            [jepsen.util :as util]))
 
 (def dir     "/opt/gossip")
 (def binary  (str dir "/gossip-worker"))
@@ -60,9 +62,10 @@
   "A node that ought to run and does not."
   [test node]
   (when (and (contains? @(:up test) node) (not (running?)))
-    (swap! (:deaths test) conj
-           (str node " ended by itself: "
-                (c/exec :bash :-c (str "tail -n 1 " logfile " 2>/dev/null || true"))))))
+    (nodes/note-death! test {:node      node
+                             ; Outside of the run proper, as at its end, there is no such time.
+                             :time      (when util/*relative-time-origin* (util/relative-time-nanos))
+                             :last-line (c/exec :bash :-c (str "tail -n 1 " logfile " 2>/dev/null || true"))})))
 
 (defn status
   "How a node stands by its own word, or nil."
@@ -112,6 +115,7 @@
 (defrecord DB []
   db/DB
   (setup! [this test node]
+    (nodes/watch! test)
     (c/su
       (upload! test)
       (set-clock! {:wall-ms 0, :rate-ppm 1000000}))
@@ -157,6 +161,11 @@
   db/LogFiles
   (log-files [_ _ _]
     {logfile "gossip-worker.log"}))
+
+(defn clock-readings
+  "How often this node's log says that it read a clock control."
+  []
+  (parse-long (c/exec :bash :-c (str "cat " logfile " 2>/dev/null | grep -c '\"clock control\"' || true"))))
 
 (defn stopped?
   "Whether this node's process is stopped by a signal."

@@ -35,9 +35,13 @@
   "The reason of an error that came without details."
   :transport)
 
+(def of-ours
+  "Reasons that no service gave: what a worker of ours refused itself."
+  #{:overslept})
+
 (defn known?
   [reason]
-  (boolean (or (refusals reason) (node-refusals reason) (open-reasons reason) (self-declared reason) (= transport reason))))
+  (boolean (or (refusals reason) (of-ours reason) (node-refusals reason) (open-reasons reason) (self-declared reason) (= transport reason))))
 
 (defn classify
   "What became of a call that met an error: {:type :fail or :info, :error [reason detail]}.

@@ -7,7 +7,8 @@
             [clojure.string :as str])
   (:import (com.google.protobuf ByteString Descriptors$Descriptor Descriptors$EnumDescriptor Descriptors$EnumValueDescriptor
                                 Descriptors$FieldDescriptor Descriptors$FieldDescriptor$JavaType Descriptors$FileDescriptor
-                                Descriptors$MethodDescriptor Descriptors$ServiceDescriptor DynamicMessage Message
+                                Descriptors$MethodDescriptor Descriptors$ServiceDescriptor DynamicMessage
+                                InvalidProtocolBufferException Message
                                 DescriptorProtos$FileDescriptorProto DescriptorProtos$FileDescriptorSet)
            (com.google.rpc ErrorInfo Status)
            (io.grpc CallOptions Channel ManagedChannel Metadata Metadata$Key MethodDescriptor MethodDescriptor$Marshaller
@@ -136,7 +137,9 @@
   [^Descriptors$Descriptor type]
   (reify MethodDescriptor$Marshaller
     (stream [_ message] (ByteArrayInputStream. (.toByteArray ^Message message)))
-    (parse [_ in] (DynamicMessage/parseFrom type ^InputStream in))))
+    (parse [_ in] (try (DynamicMessage/parseFrom type ^InputStream in)
+                       ; gRPC keeps the cause of a runtime exception alone.
+                       (catch InvalidProtocolBufferException e (throw (RuntimeException. e)))))))
 
 (def ^:private grpc-method
   "What gRPC wants to know of a method; made once for each."
@@ -182,11 +185,19 @@
          (filter #(= domain (.getDomain ^ErrorInfo %)))
          first)))
 
+(defn- causes
+  [^Throwable e]
+  (take-while some? (iterate #(.getCause ^Throwable %) e)))
+
+(defn- undecodable?
+  "Whether the answer came and was no message: gRPC reports it as a status of the call, which it is not."
+  [e]
+  (boolean (some #(instance? InvalidProtocolBufferException %) (causes e))))
+
 (defn- never-sent?
   "Whether the call waited for a connection that could not be made: nothing left this machine."
   [^Throwable e]
-  (boolean (some #(instance? ConnectException %)
-                 (take-while some? (iterate #(.getCause ^Throwable %) e)))))
+  (boolean (some #(instance? ConnectException %) (causes e))))
 
 (defn error-data
   "What an exception of a call says, for `errors/classify`."
@@ -203,7 +214,7 @@
      :never-sent? (never-sent? e)}))
 
 (defn call
-  "Calls a method with a map and gives the answer as a map. Fails with ex-info of `error-data`.
+  "Calls a method with a map and gives the answer as a map. Fails with ex-info of `error-data`, or `::undecodable`.
 
     :contract     of `load-contract`
     :channel      of `open-channel`
@@ -216,5 +227,7 @@
     (try (message-> (ClientCalls/blockingUnaryCall channel (grpc-method descriptor) options
                                                    (->message (.getInputType descriptor) request)))
          (catch StatusRuntimeException e
+           (when (undecodable? e)
+             (throw (ex-info (str method ": the answer cannot be decoded") {:type ::undecodable} e)))
            (let [data (error-data e)]
              (throw (ex-info (str method ": " (:status data) " " (:message data)) data e)))))))

@@ -2,9 +2,18 @@
   "One shard as a sequential state machine, for a linearizability checker. Pure: `step` takes a state and an operation and
   gives the next state, or an inconsistency.
 
-  Time is not in the model. A lease may expire at any moment, so a grant is possible whenever the shard is Active; what
-  binds is the fence, which each grant raises by exactly one and each write must match. A field that an operation does not
-  carry is unknown (its answer was lost) and matches anything."
+  A lease may run out at any moment, so a grant is possible whenever the shard is Active; what binds is the fence, which each
+  grant and unpark raises by exactly one and each write must match. Times on the lease clock bind as far as answers tell
+  them: a grant does not precede the last known deadline unless the lease was given up, a lease that ran out is not renewed,
+  and the clock does not run backwards.
+
+  What the history does not tell is *absent*, in a state as in an operation, and matches anything; the first operation that
+  tells it settles it. A state has
+
+    :status           :absent (not made yet), :barred (not made, and its run has ended), :active :parked :done :split :cancelled
+    :fence :cursor :start :end
+    :lease            nil when there is none, or what is known of it: {:worker :deadline}
+    :clock            the last time that an answer told"
   (:require [gossip-rs.invariants.facts :as facts :refer [bound cursor-key inside? key<]]))
 
 (defn inconsistent
@@ -16,6 +25,14 @@
   [state]
   (contains? state :inconsistent))
 
+(def absent
+  "A shard whose making is in the history and is yet to come."
+  {:status :absent})
+
+(def unknown
+  "A shard whose making the history does not tell."
+  {})
+
 (defn shard
   "A new shard that owns [start, end), with the fence it begins at and the cursor it inherits."
   ([start end]
@@ -23,49 +40,100 @@
   ([start end fence cursor]
    {:status :active
     :fence  fence
-    :worker nil
+    :lease  nil
     :cursor (cursor-key cursor)
     :start  (bound start)
     :end    (bound end)}))
 
-(defn- matches?
-  "Whether an answer, if it is known at all, says this."
-  [value field expected]
-  (or (not (contains? value field))
-      (= expected (get value field))))
+(defn- known
+  "A map with this field if it is told, and without it if not."
+  [m field told? value]
+  (if told? (assoc m field value) (dissoc m field)))
+
+(defn- settle
+  "The state in which a field has this value, or why it has not; `what` begins the sentence."
+  [state what field value]
+  (cond (inconsistent? state)             state
+        (not (contains? state field))     (assoc state field value)
+        (= value (get state field))       state
+        :else (inconsistent (str what " " (name field) " " (pr-str value) ", it is " (pr-str (get state field))))))
+
+(defn- being
+  "The state if it has, or may have, this status."
+  [state what status]
+  (let [state (if (contains? state :status) state (assoc state :status status))]
+    (if (= status (:status state))
+      state
+      (inconsistent (str what " while " (name (:status state)))))))
+
+(defn- at-time
+  "The state at that time on the lease clock, if an answer told it."
+  [{:keys [clock] :as state} now]
+  (cond (or (inconsistent? state) (nil? now)) state
+        (and clock (< now clock))             (inconsistent (str "answered at " now " after an answer at " clock))
+        :else                                 (assoc state :clock now)))
+
+(defn- raise-fence
+  [{:keys [fence] :as state}]
+  (cond-> state fence (assoc :fence (inc fence))))
+
+(defn- untold
+  "A fence of which an answer tells was not made by an operation that got none: `:untold` has those it may have made. What
+  it does not name is left out because it can make no difference, which keeps a search small."
+  [{:keys [fence] :as state} value]
+  (if (and fence (:untold value) (not (contains? (:untold value) fence)))
+    (inconsistent (str "fence " fence " was made by another operation"))
+    state))
+
+(defn- told-fence
+  [state what value]
+  (cond-> state (:fence value) (settle what :fence (:fence value))))
 
 (defn- grant
-  [{:keys [status fence cursor] :as state} value]
-  (let [next-fence (inc fence)]
-    (cond (not= :active status)
-          (inconsistent (str "granted while " (name status)))
+  [{:keys [lease] :as state} {:keys [granted deadline worker] :as value}]
+  (let [next (being state "granted" :active)
+        live (:deadline lease)]
+    (cond (inconsistent? next)
+          next
 
-          (not (or (nil? (:fence value)) (= next-fence (:fence value))))
-          (inconsistent (str "granted fence " (:fence value) " after fence " fence))
-
-          (and (contains? value :cursor) (not= cursor (cursor-key (:cursor value))))
-          (inconsistent (str "granted with cursor " (pr-str (cursor-key (:cursor value))) ", it is " (pr-str cursor)))
+          (and live granted (< granted live))
+          (inconsistent (str "granted at " granted ", while a lease lives until " live))
 
           :else
-          (assoc state :fence next-fence, :worker (:worker value)))))
+          (let [next (-> next raise-fence (untold value) (told-fence "granted" value))
+                next (cond-> next (contains? value :cursor) (settle "granted" :cursor (cursor-key (:cursor value))))
+                next (at-time next granted)]
+            (if (inconsistent? next)
+              next
+              (assoc next :lease (cond-> {} worker (assoc :worker worker) deadline (assoc :deadline deadline))))))))
 
 (defn- under-lease
-  "The state as `change` makes it, if the write's fence and worker are those of the lease on record."
-  [{:keys [status fence worker] :as state} value change]
-  (cond (not= :active status)
-        (inconsistent (str "written while " (name status)))
+  "The state as `change` makes it, if the write's fence and worker are, or may be, those of the lease on record."
+  [state {:keys [worker] :as value} change]
+  (let [{:keys [fence lease] :as next} (-> state
+                                           (being "written" :active)
+                                           (settle "written under" :fence (:fence value)))]
+    (cond (inconsistent? next)
+          next
 
-        (not= fence (:fence value))
-        (inconsistent (str "written under fence " (:fence value) ", it is " fence))
+          (and (contains? next :lease) (nil? lease))
+          (inconsistent (str "written under fence " fence " after its lease was given up"))
 
-        (nil? worker)
-        (inconsistent (str "written under fence " fence " after its lease was given up"))
+          (and (:worker lease) (not= worker (:worker lease)))
+          (inconsistent (str "written by " worker ", the lease is " (:worker lease) "'s"))
 
-        (not= worker (:worker value))
-        (inconsistent (str "written by " (:worker value) ", the lease is " worker "'s"))
+          :else
+          (change (assoc next :lease (assoc lease :worker worker))))))
 
-        :else
-        (change state)))
+(defn- renew
+  "Where another renewal was never answered the true deadline is unknown, and stays so."
+  [{:keys [lease] :as state} {:keys [granted deadline]}]
+  (let [until (:deadline lease)]
+    (if (and until granted (<= until granted))
+      (inconsistent (str "renewed at " granted ", but the lease had run out at " until))
+      (let [next (at-time state granted)]
+        (cond-> next
+          (not (inconsistent? next)) (update :lease known :deadline (and until deadline) deadline))))))
 
 (defn- move-cursor
   [{:keys [cursor start end] :as state} to]
@@ -76,11 +144,10 @@
           :else                           (assoc state :cursor to))))
 
 (defn- end-as
-  [status]
-  (fn [state]
-    (if (inconsistent? state)
-      state
-      (assoc state :status status, :worker nil))))
+  [state status]
+  (if (inconsistent? state)
+    state
+    (assoc state :status status, :lease nil)))
 
 (defn- split-residual
   [{:keys [start end cursor] :as state} value]
@@ -95,52 +162,71 @@
           (assoc state :end at))))
 
 (defn- unpark
-  [{:keys [status fence] :as state} value]
-  (cond (not= :parked status)
-        (inconsistent (str "unparked while " (name status)))
+  [state value]
+  (let [next (being state "unparked" :parked)]
+    (if (inconsistent? next)
+      next
+      (let [next (-> next raise-fence (untold value) (told-fence "unparked with" value))]
+        (if (inconsistent? next)
+          next
+          (assoc next :status :active, :lease nil))))))
 
-        (not (or (nil? (:fence value)) (= (inc fence) (:fence value))))
-        (inconsistent (str "unparked with fence " (:fence value) " after fence " fence))
+(defn- create
+  [state {:keys [start end] :as value}]
+  (if (= :absent (:status state))
+    (-> (shard start end)
+        (known :cursor (contains? value :cursor) (cursor-key (:cursor value))))
+    (inconsistent (str "made while " (name (:status state :unknown))))))
 
-        :else
-        (assoc state :status :active, :fence (inc fence))))
+(defn- end-run
+  "The run failed or was cancelled: what was not terminal is cancelled, and its worker fenced."
+  [{:keys [status] :as state}]
+  (case status
+    :absent           (assoc state :status :barred)
+    (:active :parked) (end-as (raise-fence state) :cancelled)
+    ; It may have been terminal before.
+    nil               unknown
+    state))
 
-(defn- cancel
-  "The end of the run: what was not terminal is cancelled, and its worker fenced."
-  [{:keys [status fence] :as state}]
-  (if (facts/terminal? status)
-    state
-    (assoc state :status :cancelled, :fence (inc fence), :worker nil)))
+(defn- complete-run
+  [{:keys [status] :as state}]
+  (case status
+    :absent           (assoc state :status :barred)
+    (:active :parked) (inconsistent (str "run completed while its shard is " (name status)))
+    state))
+
+(def ^:private record-fields
+  "What a record says, and in which form the state has it."
+  {:status facts/status, :fence identity, :cursor cursor-key, :start bound, :end bound})
 
 (defn- read-record
-  [{:keys [status fence cursor start end] :as state} value]
-  (let [seen (cond-> value
-               (contains? value :status) (update :status facts/status)
-               (contains? value :cursor) (update :cursor cursor-key)
-               (contains? value :start)  (update :start bound)
-               (contains? value :end)    (update :end bound))
-        wrong (first (remove #(matches? seen (key %) (val %))
-                             {:status status, :fence fence, :cursor cursor, :start start, :end end}))]
-    (if wrong
-      (inconsistent (str "read " (name (key wrong)) " " (pr-str (get seen (key wrong))) ", it is " (pr-str (val wrong))))
-      state)))
+  [{:keys [status] :as state} value]
+  (if (#{:absent :barred} status)
+    (inconsistent (str "read while " (name status)))
+    (reduce (fn [state [field form]]
+              (if (or (not (contains? value field))
+                      ; A record always has a status and a fence: nil says that they were not noted.
+                      (and (#{:status :fence} field) (nil? (get value field))))
+                state
+                (settle state "read" field (form (get value field)))))
+            state
+            record-fields)))
 
 (defn step
   "The state after the operation, or an inconsistency."
   [state {:keys [f value]}]
   (case f
+    :create                 (create state value)
     (:acquire :claim)       (grant state value)
-    :renew                  (under-lease state value identity)
+    :renew                  (under-lease state value #(renew % value))
     :checkpoint             (under-lease state value #(move-cursor % (:cursor value)))
-    :release                (under-lease state value #(assoc % :worker nil))
-    :complete               (under-lease state value #((end-as :done) (move-cursor % (:cursor value))))
-    :park                   (under-lease state value (end-as :parked))
+    :release                (under-lease state value #(assoc % :lease nil))
+    :complete               (under-lease state value #(end-as (move-cursor % (:cursor value)) :done))
+    :park                   (under-lease state value #(end-as % :parked))
     :unpark                 (unpark state value)
-    :split-replace          (under-lease state value (end-as :split))
+    :split-replace          (under-lease state value #(end-as % :split))
     :split-residual         (under-lease state value #(split-residual % value))
-    (:fail-run :cancel-run) (cancel state)
-    :complete-run           (if (facts/terminal? (:status state))
-                              state
-                              (inconsistent (str "run completed while its shard is " (name (:status state)))))
+    (:fail-run :cancel-run) (end-run state)
+    :complete-run           (complete-run state)
     :read-shard             (read-record state value)
     (inconsistent (str "no shard operation is called " f))))

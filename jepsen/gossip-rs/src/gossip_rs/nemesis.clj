@@ -3,7 +3,8 @@
 
   Each step is one nemesis operation: it is planned at its offset, and its completion names the nodes that were hit. A step
   that could not be done, or had no effect, completes with an :error; the judge counts those that took hold."
-  (:require [clojure.tools.logging :refer [info warn]]
+  (:require [clojure.string :as str]
+            [clojure.tools.logging :refer [info warn]]
             [gossip-rs.client :as client]
             [gossip-rs.db :as gdb]
             [gossip-rs.faults :as faults]
@@ -103,6 +104,16 @@
     (on test nodes #(db/start! (:db test) %1 %2))
     nodes))
 
+(defn- kill!
+  "Kills what runs on these nodes. Gives which it was: a process that is not there is not killed."
+  [test nodes]
+  (let [running (on test nodes (fn [_ _] (c/su (gdb/running?))))
+        alive   (filterv running nodes)]
+    (when (empty? alive)
+      (miss! :no-effect "nothing was there to be killed"))
+    (on test alive #(db/kill! (:db test) %1 %2))
+    alive))
+
 (defn- pause!
   [test nodes]
   (let [stopped (on test nodes (fn [test node]
@@ -116,9 +127,27 @@
 
 (def ^:private true-time {:wall-ms 0, :rate-ppm 1000000})
 
-(defn- skew!
+(defn- set-clocks!
   [test skews]
   (on test (keys skews) (fn [_ node] (c/su (gdb/set-clock! (get skews node))))))
+
+(def ^:private seen-within-ms
+  "A node looks at its clock control many times a second, unless it stands still."
+  2000)
+
+(defn- skew!
+  "Bends clocks, and waits until the nodes' logs say that they read it. Nodes that stand still do so later."
+  [test skews]
+  (let [readings #(on test (keys skews) (fn [_ _] (c/su (gdb/clock-readings))))
+        before   (readings)
+        until    (+ (System/currentTimeMillis) seen-within-ms)]
+    (set-clocks! test skews)
+    (loop []
+      (when-not (some (fn [[node n]] (< (before node) n)) (readings))
+        (if (< until (System/currentTimeMillis))
+          (miss! :no-effect "no node said in its log that it read its clock control")
+          (do (Thread/sleep 50)
+              (recur)))))))
 
 (defn- offsets
   "Wall clock offsets in seconds, for the clock plot."
@@ -142,17 +171,37 @@
 
 (def heal-within-ms 60000)
 
+(defn all-steps!
+  "Does every one of these steps, [name f], whatever becomes of the others: one node that cannot be reached must not leave
+  the rest cut off. Throws when one threw: with its own reason if it is that a node does not serve, which is the service's
+  affair once all before was done, and else with ours."
+  [steps]
+  (let [failed (into [] (keep (fn [[name f]]
+                                (try (f)
+                                     nil
+                                     (catch Exception e
+                                       (warn e "healing:" name "was not done")
+                                       [name e]))))
+                     steps)
+        [[_ e]] failed]
+    (when e
+      (throw (ex-info (ex-message e)
+                      {:error (if (and (= 1 (count failed)) (= ::gdb/not-serving (:type (ex-data e))))
+                                [:not-serving (ex-message e)]
+                                [:heal-failed (str/join "; " (for [[name e] failed] (str name ": " (ex-message e))))])}
+                      e)))))
+
 (defn- heal!
   "Ends every fault, whatever the schedule still had in mind, and brings every node back."
   [test]
   (reset! (:paused-workers test) #{})
   (reset! (:client-faults test) {})
-  (mend! test)
-  (skew! test (zipmap (:nodes test) (repeat true-time)))
-  (on test (:nodes test) #(db/resume! (:db test) %1 %2))
-  (start-all! test)
-  (until-done heal-within-ms #(grow! test))
-  (gdb/await-serving! test (:nodes test) heal-within-ms))
+  (all-steps! [["filters" #(mend! test)]
+               ["clocks"  #(set-clocks! test (zipmap (:nodes test) (repeat true-time)))]
+               ["resume"  (fn [] (on test (:nodes test) #(db/resume! (:db test) %1 %2)))]
+               ["start"   #(start-all! test)]
+               ["grow"    #(until-done heal-within-ms (fn [] (grow! test)))]
+               ["serve"   #(gdb/await-serving! test (:nodes test) heal-within-ms)]]))
 
 (defn- act!
   "Does a step whose value is concrete. Gives what to add to its completion."
@@ -163,7 +212,7 @@
                           (swap! running dissoc :partition)
                           (when (zero? packets) (miss! :no-effect "no filter met a packet"))
                           nil)
-    :kill               (do (on test value #(db/kill! (:db test) %1 %2)) nil)
+    :kill               {:value (kill! test value)}
     :start              {:value (start-all! test)}
     :pause              (do (if (map? value)
                               (swap! (:paused-workers test) into (:workers value))
@@ -174,7 +223,7 @@
                               (on test (:nodes test) #(db/resume! (:db test) %1 %2)))
                             nil)
     :skew               (do (skew! test value) {:clock-offsets (offsets test value)})
-    :reset-clock        (do (skew! test (zipmap (:nodes test) (repeat true-time))) {:clock-offsets (offsets test {})})
+    :reset-clock        (do (set-clocks! test (zipmap (:nodes test) (repeat true-time))) {:clock-offsets (offsets test {})})
     :shrink             (do (run! #(shrink! test %) value) nil)
     :grow               {:value (grow! test)}
     :start-client-fault (do (swap! (:client-faults test) assoc (:node value) (:how value))
@@ -186,18 +235,22 @@
                             nil)
     :heal               (do (heal! test) nil)))
 
+(defn- failed
+  "A step that was not done, or met nothing."
+  [op e]
+  (warn e (:f op) "was not done")
+  (assoc op :error (or (:error (ex-data e)) [:failed (ex-message e)])))
+
 (defrecord Nemesis [running]
   nemesis/Nemesis
   (setup! [this _] this)
 
   (invoke! [_ test op]
-    (let [leader (when (faults/aims-at-leader? (:value op)) (gdb/leader test))
-          op     (assoc op :value (faults/value-now op {:nodes (:nodes test), :leader leader}))]
-      (try (merge op (act! test op running))
-           (catch Exception e
-             (let [error (or (:error (ex-data e)) [:failed (ex-message e)])]
-               (warn e (:f op) "was not done")
-               (assoc op :error error))))))
+    (try (let [leader (when (faults/aims-at-leader? (:value op)) (gdb/leader test))
+               op     (assoc op :value (faults/value-now op {:nodes (:nodes test), :leader leader}))]
+           (try (merge op (act! test op running))
+                (catch Exception e (failed op e))))
+         (catch Exception e (failed op e))))
 
   (teardown! [_ test]
     (try (mend! test)

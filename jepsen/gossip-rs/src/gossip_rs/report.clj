@@ -2,7 +2,8 @@
   "The JEPSEN REPORT: the same text as in the local tier, from a run's options, history and judgement."
   (:require [clojure.string :as str]
             [gossip-rs.history :as h]
-            [gossip-rs.invariants :as invariants]))
+            [gossip-rs.invariants :as invariants]
+            [gossip-rs.trace :as trace]))
 
 (def ^:private width
   "Where the second column of the head begins."
@@ -75,116 +76,85 @@
             (table-row (str (invariants/title id) " (" (name id) ")") (row-status result) (:checks result 0)))
           [(rule "└" "┴" "┘")]))
 
-(defn- of-call
-  "The ops of the calls that a violation names, and the faults from a little before the first to the last of them."
-  [ops indices]
-  (let [wanted (set indices)
-        calls  (filter (fn [{:keys [index completion]}] (or (wanted index) (wanted completion)))
-                       (h/calls ops))
-        places (set (mapcat (juxt :index :completion) calls))
-        first  (reduce min Long/MAX_VALUE (remove nil? places))
-        last   (reduce max -1 (remove nil? places))
-        before (:index (peek (filterv #(and (= :nemesis (:process %)) (< (:index %) first)) ops)))]
-    (filterv (fn [{:keys [index process]}]
-               (or (places index)
-                   (and (= :nemesis process)
-                        (or (< first index last) (= index before)))))
-             ops)))
+(def ^:private most-findings
+  "Of those beside the invariants that are shown."
+  3)
 
-(defn- still-fails?
-  "Whether invariant `id` is violated in these ops alone."
-  [id ops]
-  (try (false? (:valid? (get (invariants/judge ops [id]) id)))
-       ; A part of a history need not be a history.
-       (catch clojure.lang.ExceptionInfo _ false)))
+(defn- marked
+  "Ops as lines, the culprit's with what is wrong."
+  [part {:keys [at message]} id]
+  (let [culprit (last at)]
+    (concat (for [op part]
+              (cond-> (str "  " (trace/line op))
+                (= culprit (:index op)) (str "   ← VIOLATION " id ": " message)))
+            (when (not-any? #(= culprit (:index %)) part)
+              [(str "  VIOLATION " id ": " message)]))))
 
-(defn- drop-calls
-  "Leaves out one call after the other as long as the rest still fails."
-  [id ops]
-  (reduce (fn [ops {:keys [index completion]}]
-            (let [fewer (filterv #(not (#{index completion} (:index %))) ops)]
-              (if (still-fails? id fewer) fewer ops)))
-          ops
-          (h/calls ops)))
-
-(def ^:private most-to-shrink
-  "Calls of a shard beyond which only the named ones are shown."
-  200)
-
-(defn failing-trace
-  "The smallest part of the history found that still violates invariant `id`, as ops of the whole history. Registrations are
-  part of it only if the violation needs them."
-  [ops id {:keys [at]}]
-  (let [ops    (vec ops)
-        narrow (of-call ops at)]
-    (if (still-fails? id (h/index narrow))
-      narrow
-      (let [shards (set (keep h/shard-of (filter (fn [{:keys [index completion]}] (some #{index completion} at))
-                                                 (h/calls ops))))
-            near   (filter #(or (shards (h/shard-of %)) (= :register (:f %))) (h/calls ops))
-            places (set (mapcat (juxt :index :completion) near))
-            wide   (filterv #(or (places (:index %)) (= :nemesis (:process %))) ops)]
-        (if (< most-to-shrink (count near))
-          narrow
-          ; Judged by its own numbering, shown by the history's.
-          (let [small (drop-calls id wide)]
-            (if (still-fails? id small) small narrow)))))))
-
-(defn- seconds
-  [time]
-  (format "t=%.1fs" (/ (double (or time 0)) 1e9)))
-
-(defn- trace-line
-  [origin {:keys [process type f value time error]}]
-  (if (= :nemesis process)
-    (str "  " (seconds (- (or time 0) origin)) " NEMESIS " (name f) (when (some? value) (str " " (pr-str value))))
-    (let [fields (when (map? value) value)]
-      (str/trimr
-        (str "  " (seconds (- (or time 0) origin)) " " (pad 7 (str type)) " " (name f)
-             (when-let [target (or (:shard fields) (:run fields) (:node fields))] (str " " target))
-             (when-let [worker (:worker fields)] (str " " worker))
-             (when-let [fence (:fence fields)] (str " fence=" fence))
-             (when-let [cursor (:cursor fields)] (str " cursor=" (pr-str cursor)))
-             (when-let [granted (:granted fields)] (str " granted=" granted))
-             (when-let [deadline (:deadline fields)] (str " deadline=" deadline))
-             (when error (str " " (pr-str error))))))))
-
-(defn- trace
-  [ops judgement]
-  (when-let [id (first (filter #(false? (:valid? (get judgement %))) invariants/ids))]
-    (let [violation (first (:violations (get judgement id)))
-          part      (failing-trace ops id violation)
-          culprit   (last (:at violation))]
+(defn- trace-lines
+  "What failed, and what shows it: the first violation of an invariant, then what the checkers beside them found."
+  [ops judgement findings]
+  (let [id        (first (filter #(false? (:valid? (get judgement %))) invariants/ids))
+        violation (first (:violations (get judgement id)))
+        more      (+ (max 0 (dec (reduce + (map (comp count :violations) (vals judgement)))))
+                     (max 0 (- (count findings) most-findings)))]
+    (when (or id (seq findings))
       (concat ["Failing operations:"]
-              (for [op part]
-                (cond-> (trace-line 0 op)
-                  (= culprit (:index op)) (str "   ← VIOLATION " (name id) ": " (:message violation))))
-              (let [more (reduce + (map (comp count :violations) (vals judgement)))]
-                (when (< 1 more)
-                  [(str "  (" (dec more) " more in results.edn)")]))))))
+              (when id
+                (marked (trace/failing-trace ops id violation) violation (name id)))
+              (mapcat #(marked (trace/leading-up ops %) % (:id %)) (take most-findings findings))
+              (when (pos? more)
+                [(str "  (" more " more in results.edn)")])))))
+
+(defn- common-options
+  "Options that every tier has."
+  [{:keys [workload nemesis time-limit concurrency rate seed mutant]}]
+  (str " --workload " workload " --nemesis " nemesis " --time-limit " time-limit " --concurrency " concurrency
+       (when rate (str " --rate " rate))
+       " --test-seed " seed
+       (when mutant (str " --mutant " mutant))))
+
+(defn particulars
+  "What a test was given beside the options that every tier has, where it is not the usual."
+  [{:keys [repo binary mutant ssh]}]
+  (cond-> {}
+    mutant                                                       (assoc :mutant mutant)
+    (not= (str repo "/target/release/gossip-worker") binary)     (assoc :bin binary)
+    (not= "root" (:username ssh "root"))                         (assoc :username (:username ssh))
+    (:private-key-path ssh)                                      (assoc :ssh-private-key (:private-key-path ssh))))
 
 (defn reproduction-line
-  "The command that repeats this run's schedule and intents."
-  [{:keys [workload nemesis nodes time-limit concurrency rate seed]}]
-  (str "lein run test --nodes " (str/join "," nodes) " --workload " workload " --nemesis " nemesis
-       " --time-limit " time-limit " --concurrency " concurrency
-       (when rate (str " --rate " rate))
-       " --test-seed " seed))
+  "The command that repeats this run's schedule and intents. Nodes are named one by one, however they were found: a file of
+  machines may change."
+  [{:keys [nodes bin username ssh-private-key] :as run}]
+  (str "lein run test --nodes " (str/join "," nodes) (common-options run)
+       (when bin (str " --bin " bin))
+       (when username (str " --username " username))
+       (when ssh-private-key (str " --ssh-private-key " ssh-private-key))))
+
+(defn- lower-tiers
+  "Where it may show faster. The same seed means the same schedule of faults there."
+  [{:keys [nodes] :as run}]
+  ["Lower tiers:"
+   (str "  gossip-verify test --nodes " (count nodes) (common-options run))
+   "  make sim"])
 
 (defn text
   "The whole report.
 
-    :run              {:workload :nemesis :nodes [name] :duration-s :concurrency :rate :seed :digest :valid? :time-limit}
+    :run              {:workload :nemesis :nodes [name] :duration-s :concurrency :rate :seed :digest :valid? :time-limit},
+                      and :mutant :bin :username :ssh-private-key where they are not the usual ones
     :ops              the history
     :linearizability  {:valid? :checker :anomalies}, or nil when it was not checked
     :judgement        of `invariants/judge`
+    :findings         of `findings/beside-invariants`
     :notes            lines about what else was found: [text ...]"
-  [{:keys [run ops linearizability judgement notes]}]
+  [{:keys [run ops linearizability judgement findings notes]}]
   (str (str/join "\n"
                  (concat (head run (h/calls ops))
                          (when linearizability (gossip-rs.report/linearizability linearizability))
                          (table judgement)
-                         (trace ops judgement)
+                         (map str/trimr (trace-lines ops judgement findings))
                          (when (seq notes) (cons "Notes:" (map #(str "  " %) notes)))
-                         ["Reproduction:" (str "  " (reproduction-line run))]))
+                         ["Reproduction:" (str "  " (reproduction-line run))]
+                         (when (false? (:valid? run)) (lower-tiers run))))
        "\n"))

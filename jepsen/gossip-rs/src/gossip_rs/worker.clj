@@ -127,6 +127,15 @@
     (hex-key (max (start-number start)
                   (min (+ from 1 step) (max from (dec (end-number end))))))))
 
+(defn- wrong-cursor
+  "A key that the service must refuse: behind what is done, or outside of the range; nil when there is none."
+  [{:keys [cursor start end]} pick]
+  (let [behind  (when (and cursor (< (start-number start) (start-number cursor)))
+                  (hex-key (dec (start-number cursor))))
+        outside (or end
+                    (when (pos? (start-number start)) (hex-key (dec (start-number start)))))]
+    (if (even? pick) (or behind outside) (or outside behind))))
+
 (defn- cuts
   "n keys strictly inside of the range and beyond the cursor, evenly spaced; nil when there is no room."
   [{:keys [cursor start end] :as lease} n]
@@ -190,6 +199,8 @@
                      :value (dissoc (under lease op-id {:believed-until (:believed-until lease)
                                                         :hold-ms        (+ (:section-ms (:plan state)) (rem step 100))})
                                     :op-id)}
+    :wrong-cursor   (when-let [wrong (wrong-cursor lease pick)]
+                      (assoc-in (checkpoint state lease intent) [:value :cursor] wrong))
     :stale          (when-let [lease (peek past)] (checkpoint state lease intent))
     (idle-op state kind intent)))
 
@@ -293,9 +304,10 @@
       (= :shard-not-parked reason)               (update :parked (fn [p] (filterv #(not= (:shard value) %) p))))))
 
 (defn- learn-lost
-  "The answer was lost. Who gave the lease up must not go on as if it had kept it; a checkpoint's id may be there."
+  "The answer was lost. Who gave the lease up must not go on as if it had kept it; a checkpoint's id may be there. A renewal
+  is not asked for again: no history holds its op id, so a replayed answer would read as a new renewal."
   [state {:keys [f value] :as op}]
-  (cond-> (assoc state :lost (select-keys op [:f :value :op-id]))
+  (cond-> (assoc state :lost (when (not= :renew f) (select-keys op [:f :value :op-id])))
     (and (ours? state op) (#{:release :complete :park :split-replace} f)) drop-lease
     ; A lost cut may have taken the right part away.
     (and (ours? state op) (= :split-residual f))                        (assoc-in [:lease :end] (:at value))

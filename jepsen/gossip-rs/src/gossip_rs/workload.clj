@@ -4,6 +4,8 @@
 
     :name
     :default-nemesis  what runs when none is named
+    :needs            what must have happened, else the run shows nothing of what it is named for: an operation that
+                      succeeded, or `[:refused :f reasons]`
     :required         invariants that a run must have given the judge something to check by, or else it is unknown
     :window, :ops-per-shard, :retry, :section-ms, :idle, :held   see `worker`
     :views?           reads each node's gossip view at the end
@@ -45,6 +47,10 @@
 
 (def always-required
   [:S1 :S2 :S4 :S6 :S7 :S8])
+
+(def rare
+  "Operations that a run may be too short or too unlucky for; a workload that is about one of them needs it all the same."
+  #{:claim :complete :park :unpark :split-replace :split-residual})
 
 (defn required
   [workload]

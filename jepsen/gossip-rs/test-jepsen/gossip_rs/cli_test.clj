@@ -4,6 +4,7 @@
             [gossip-rs.phases :as phases]
             [gossip-rs.schedule :as schedule]
             [gossip-rs.workload :as workload]
+            [jepsen.cli :as jepsen]
             [jepsen.generator :as gen]
             [jepsen.generator.context :as context]
             [jepsen.generator.test :as gen-test]))
@@ -50,3 +51,33 @@
     (doseq [[{:keys [at f]} op] (map vector (:schedule options) steps)]
       (is (= f (:f op)))
       (is (<= 0 (- (quot (- (:time op) begun) 1000000) at) 100)))))
+
+(defn- served
+  "Simulates a run of no load in which these nodes answer no final read. What was asked at the end, and of whom."
+  [options mute]
+  (->> (gen-test/simulate (context/context {:concurrency 4})
+                          (phases/generator options)
+                          (fn [_ {:keys [f process value] :as op}]
+                            (-> (assoc op :type (cond (= :nemesis process)                          :info
+                                                      (and (:final? value) (mute (:node value)))    :fail
+                                                      (#{:register :read-run :read-view
+                                                         :complete-run :cancel-run} f)              :ok
+                                                      :else                                         :fail)
+                                          :error [:lease-held "held"])
+                                (update :time + 1000000))))
+       (filter #(and (not= :invoke (:type %)) (:final? (:value %))))))
+
+(deftest a-node-that-does-not-answer-takes-no-other-nodes-time
+  (let [options (assoc (options "full-lifecycle" "none" 7) :time-limit 1)
+        asked   (served options #{"n1"})
+        ok      (fn [f] (set (map (comp :node :value) (filter #(and (= f (:f %)) (= :ok (:type %))) asked))))]
+    (is (= #{"n2" "n3"} (ok :read-run) (ok :read-view)))
+    (testing "and is asked more than once"
+      (is (< 5 (count (filter #(= "n1" (:node (:value %))) asked)))))))
+
+(deftest a-stored-run-is-judged-without-any-node
+  (with-redefs [cli/answers? (constantly false)]
+    (let [opt-fn #(get-in cli/commands [% :opt-fn])
+          parsed {:options {:node jepsen/default-nodes, :concurrency "4"}}]
+      (is (seq (:errors ((opt-fn "test") parsed))))
+      (is (= ["n1" "n2" "n3" "n4" "n5"] (:nodes (:options (#'cli/with-seed parsed))))))))

@@ -1,7 +1,9 @@
 (ns gossip-rs.client-test
   (:require [clojure.test :refer [deftest is testing]]
             [gossip-rs.client :as client]
-            [gossip-rs.grpc :as grpc]))
+            [gossip-rs.grpc :as grpc]
+            [jepsen.client :as jepsen]
+            [jepsen.util :as util]))
 
 (def options {:run "main", :lease-ms 2000})
 
@@ -15,7 +17,9 @@
 (deftest tokens-are-lists-of-ids
   (is (= "0000000100abcdef" (client/ids->token [1 0xabcdef])))
   (is (= [1 0xabcdef] (client/token->ids (client/ids->token [1 0xabcdef]))))
-  (is (= [] (client/token->ids ""))))
+  (is (= [] (client/token->ids "")))
+  (is (thrown-with-msg? clojure.lang.ExceptionInfo #"no list of ids" (client/token->ids "0000000100abcd"))
+      "a truncated tail must not vanish"))
 
 (deftest a-grant-is-believed-from-the-first-sending-less-the-margin
   (let [[[[method request]] added]
@@ -82,3 +86,48 @@
           ids     (map (comp :op-id second) asked)]
       (is (= 2 (count ids)))
       (is (apply distinct? ids)))))
+
+(deftest an-answer-that-makes-no-sense-is-no-outcome
+  (let [client (client/->Client "n1" {})
+        test   {:nodes ["n1"], :concurrency 1, :run "main", :lease-ms 2000, :sent (atom {}), :paused-workers (atom #{})
+                :client-faults (atom {}), :fault-effects (atom 0)}
+        answer {:shard {:shard "s", :cursor {:key "0a", :token "123"}}}]
+    (with-redefs [client/ask (fn [_ _ _] answer), util/relative-time-nanos (constantly 5)]
+      (is (thrown-with-msg? clojure.lang.ExceptionInfo #"no list of ids"
+                            (jepsen/invoke! client test {:process 0, :type :invoke, :f :read-shard, :value {:shard "s"}}))))))
+
+(defn- section
+  "A section of a lease believed in until 1000 ms, held for `hold-ms` from `entered-ms`; the sleeper oversleeps by `late-ms`."
+  [entered-ms hold-ms late-ms]
+  (let [clock (atom (* 1000000 entered-ms))
+        done  (client/hold-section {:lease-ms 2000} {:f :section, :value {:believed-until 1000000000, :hold-ms hold-ms}}
+                                   #(deref clock) #(swap! clock + % (* 1000000 late-ms)))]
+    [(:type done) (some-> (:left (:value done)) (quot 1000000)) (first (:error done))]))
+
+(deftest a-section-is-left-when-it-is-left
+  (is (= [:ok 300 nil] (section 100 200 0)))
+  (is (= [:ok 1000 nil] (section 900 200 0)) "no longer than the belief")
+  (is (= [:ok 1150 nil] (section 900 200 150)) "what the drift margin allows is written as it was")
+  (is (= [:info 1250 :overslept] (section 900 200 250)) "a thread that stood still shows nothing of the service")
+  (is (= [:fail nil :lease-expired] (section 1000 200 0))))
+
+(defn- twice
+  "What came of an operation that was sent twice, the answers being given in the order of asking by the two threads."
+  [read? mine twins]
+  (let [me     (Thread/currentThread)
+        answer (fn [] (let [outcome (if (= me (Thread/currentThread)) mine twins)]
+                        (if (map? outcome) (throw (ex-info "" (assoc outcome :type ::grpc/error))) outcome)))]
+    (try (#'client/spoiled :duplicate read? answer)
+         (catch clojure.lang.ExceptionInfo e
+           (:type (client/outcome {:f (if read? :read-shard :checkpoint)} (ex-data e)))))))
+
+(deftest a-refusal-of-one-of-two-requests-says-nothing-of-the-other
+  (let [refused {:reason "FENCE_MISMATCH", :definite true}
+        lost    {:status "UNAVAILABLE"}]
+    (is (= :done (twice false :done refused)))
+    (is (= :fail (twice false refused refused)))
+    (is (= :info (twice false refused :done)) "the twin committed")
+    (is (= :info (twice false refused lost)) "the twin may have")
+    (is (= :info (twice false {:never-sent? true} :done)))
+    (is (= :fail (twice false {:never-sent? true} {:never-sent? true})))
+    (is (= :fail (twice true refused :done)) "a read changes nothing")))

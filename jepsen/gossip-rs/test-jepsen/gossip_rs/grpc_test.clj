@@ -1,7 +1,7 @@
 (ns gossip-rs.grpc-test
   (:require [clojure.test :refer [deftest is testing]]
             [gossip-rs.grpc :as grpc])
-  (:import (com.google.protobuf Any Descriptors$MethodDescriptor)
+  (:import (com.google.protobuf Any Descriptors$MethodDescriptor InvalidProtocolBufferException)
            (com.google.rpc ErrorInfo Status)
            (io.grpc Metadata Metadata$Key StatusRuntimeException)))
 
@@ -48,6 +48,12 @@
          (grpc/error-data (error "gossip-rs"))))
   (is (nil? (:reason (grpc/error-data (error "somebody-else")))))
   (is (nil? (:reason (grpc/error-data (StatusRuntimeException. io.grpc.Status/UNKNOWN))))))
+
+(deftest an-answer-that-is-no-message-is-no-status-of-the-call
+  (let [broken (InvalidProtocolBufferException. "truncated")
+        status (-> io.grpc.Status/CANCELLED (.withCause (RuntimeException. broken)) .asRuntimeException)]
+    (is (true? (#'grpc/undecodable? status)))
+    (is (false? (#'grpc/undecodable? (StatusRuntimeException. io.grpc.Status/CANCELLED))))))
 
 (deftest a-refused-connection-never-sent-anything
   (let [channel (grpc/open-channel "127.0.0.1" 1)]

@@ -9,30 +9,60 @@
   (let [ops   (b/history (b/register ["s" nil nil]) [(lost (b/acquire "w" 1))] (assoc (b/acquire "w" 1) :process 7)
                          (b/write :checkpoint "w" 1 :cursor "0a"))
         {:strs [s]} (linear/shards ops)
-        [grant write] (:calls s)]
-    (is (= [:acquire :checkpoint] (map :f (:calls s))))
+        [birth grant write] (:calls s)]
+    (is (= [:create :acquire :checkpoint] (map :f [birth grant write])))
     (is (= :ok (:type grant)))
     (is (= 2 (:index grant)) "from the first try on")
-    (is (= [:invoke :ok :invoke :ok] (map :type (linear/history (:calls s)))))))
-
-(deftest what-failed-is-left-out-and-what-is-open-never-completes
-  (let [ops (b/history (b/register ["s" nil nil])
-                       (b/failed (b/acquire "v" 3) :lease-held)
-                       (lost (b/acquire "w" 1)))]
-    (is (= [[:acquire :invoke]]
-           (map (juxt :f :type) (linear/history (:calls (get (linear/shards ops) "s"))))))))
-
-(deftest a-final-read-of-the-run-reads-each-shard
-  (let [ops (b/history (b/register ["s" nil "10"] ["t" "10" nil])
-                       (b/read-run [{:shard "s", :status :active, :fence 0} {:shard "t", :status :active, :fence 0}] :final? true))]
-    (doseq [shard ["s" "t"]]
-      (is (= [:read-shard] (map :f (:calls (get (linear/shards ops) shard))))))))
-
-(def ^:private lost-claim (lost {:f :claim, :in {:run "r", :worker "w", :op-id "c"}}))
+    (is (= [:invoke :ok :invoke :ok :invoke :ok] (map :type (linear/history (:calls s)))))))
 
 (defn- calls-of
+  "What is known of s beyond its making."
   [& parts]
-  (:calls (get (linear/shards (apply b/history (b/register ["s" nil nil]) parts)) "s")))
+  (remove #(= :create (:f %)) (:calls (get (linear/shards (apply b/history (b/register ["s" nil nil]) parts)) "s"))))
+
+(deftest what-failed-is-left-out-and-what-is-open-never-completes
+  (is (= [[:acquire :invoke] [:read-shard :invoke] [:read-shard :ok]]
+         (map (juxt :f :type) (linear/history (calls-of (b/failed (b/acquire "v" 3) :lease-held)
+                                                        (lost (b/acquire "w" 1))
+                                                        (assoc (b/read-shard {:fence 1}) :process 1)))))))
+
+(deftest every-fresh-read-of-the-run-reads-each-shard
+  (let [records [{:shard "s", :status :active, :fence 0} {:shard "t", :status :active, :fence 0}]
+        ops     (b/history (b/register ["s" nil "10"] ["t" "10" nil])
+                           (b/read-run records)
+                           (b/read-run records :stale true)
+                           (b/read-run records :final? true))]
+    (doseq [shard ["s" "t"]]
+      (is (= [:create :read-shard :read-shard] (map :f (:calls (get (linear/shards ops) shard))))))))
+
+(deftest children-are-born-by-the-split-from-its-first-try-on
+  (let [split (b/write :split-replace "w" 1 :cuts ["10"])
+        done  (assoc split :out {:children [{:shard "b", :start "10", :end nil} {:shard "a", :start nil, :end "10"}]})
+        parts (linear/shards (b/history (b/register ["s" nil nil]) (b/acquire "w" 1) (lost split) (assoc done :process 1)))]
+    (doseq [[child cursor?] {"a" false, "b" true}
+            :let [{:keys [model calls]} (get parts child)]]
+      (is (= [[:create 4 7]] (map (juxt :f :index :end) calls)) child)
+      (is (= {:status :absent} model))
+      (is (= cursor? (contains? (:out (first calls)) :cursor)) "the first child's cursor is the parent's"))))
+
+(deftest the-making-of-a-child-may-be-unknown
+  (let [ops (b/history (b/register ["s" nil nil]) (b/acquire "w" 1) (lost (b/write :split-replace "w" 1 :cuts ["10"]))
+                       (assoc (b/read-run [{:shard "a", :status :active, :fence 0}]) :process 1))]
+    (is (= {} (:model (get (linear/shards ops) "a"))))))
+
+(deftest the-end-of-a-run-ends-its-shards
+  (let [end (fn [f] {:f f, :in {:run "r", :op-id "e"}})]
+    (is (= [:cancel-run] (map :f (calls-of (end :cancel-run)))))
+    (is (= [:complete-run] (map :f (calls-of (end :complete-run)))))
+    (is (= [:cancel-run] (map :f (calls-of (lost (end :cancel-run))))) "it may have happened")
+    (is (empty? (calls-of (lost (end :complete-run)))) "which changes nothing")
+    (is (empty? (calls-of (assoc-in (end :cancel-run) [:in :run] "other"))))))
+
+(deftest a-renewal-without-answer-leaves-the-deadline-unknown
+  (is (= 2000 (:deadline (:out (first (calls-of (b/acquire "w" 1)))))))
+  (is (nil? (:deadline (:out (first (calls-of (b/acquire "w" 1) (lost (b/write :renew "w" 1)))))))))
+
+(def ^:private lost-claim (lost {:f :claim, :in {:run "r", :worker "w", :op-id "c"}}))
 
 (deftest a-lost-claim-is-a-grant-only-of-a-fence-that-was-passed-untold
   (is (empty? (calls-of lost-claim)))
@@ -53,6 +83,10 @@
     (is (= [[:acquire nil] [:acquire 1] [:acquire 2] [:acquire 3]]
            (map (juxt :f (comp :fence :out))
                 (calls-of (lost (b/acquire "v" 1)) [lost-claim] (b/acquire "w" 3)))))))
+
+(deftest a-lost-acquire-made-only-a-fence-that-was-passed-untold
+  (is (= [#{1} nil] (map (comp :untold :out) (calls-of (lost (b/acquire "v" 1)) (assoc (b/acquire "w" 2) :process 1)))))
+  (is (= [:acquire] (map :f (calls-of (lost (b/acquire "v" 1)) (assoc (b/acquire "w" 1) :process 1)))) "there is none"))
 
 (deftest what-is-open-and-would-change-nothing-is-left-out
   (is (= [:acquire :checkpoint]

@@ -1,5 +1,5 @@
 (ns gossip-rs.lists-test
-  (:require [clojure.test :refer [deftest is]]
+  (:require [clojure.test :refer [deftest is testing]]
             [gossip-rs.build :as b]
             [gossip-rs.lists :as lists]))
 
@@ -8,8 +8,7 @@
                        (assoc-in (b/acquire "w" 1) [:out :ids] [])
                        (b/write :checkpoint "w" 1 :cursor "0a" :ids [1])
                        (b/failed (b/write :checkpoint "v" 0 :cursor "0b" :ids [2]) :fence-mismatch)
-                       ; 9 was inherited from a parent.
-                       (b/read-shard {:status :active, :fence 1, :cursor "0a", :ids [9 1]}))]
+                       (b/read-shard {:status :active, :fence 1, :cursor "0a", :ids [1]}))]
     (is (= [[:ok [[:r "s" []]]] [:ok [[:append "s" 1]]] [:fail [[:append "s" 2]]] [:ok [[:r "s" [1]]]]]
            (map (juxt :type :value) (remove #(= :invoke (:type %)) (lists/history ops)))))))
 
@@ -20,3 +19,41 @@
                        (b/read-shard {:status :active, :fence 1, :cursor "0a", :ids [1]}))]
     (is (= #{[:ok [[:r "s" []]]] [:info [[:append "s" 1]]] [:ok [[:r "s" [1]]]]}
            (set (map (juxt :type :value) (remove #(= :invoke (:type %)) (lists/history ops))))))))
+
+(deftest every-fresh-read-of-the-run-reads-each-list
+  (let [records [{:shard "s", :status :active, :ids [1]} {:shard "t", :status :active, :ids []}]
+        ops     (b/history (b/register ["s" nil "10"] ["t" "10" nil])
+                           (b/read-run records)
+                           (b/read-run records :final? true)
+                           (b/read-run records :stale true))]
+    (is (= {[[:r "s" []]] 2, [[:r "t" []]] 2} (update-keys (frequencies (map :value (filter #(= :ok (:type %)) (lists/history ops))))
+                                                            #(mapv (fn [[f k _]] [f k []]) %))))))
+
+(def ^:private parent
+  [(b/register ["s" nil nil])
+   (b/write :checkpoint "w" 1 :cursor "0a" :ids [1])
+   (assoc (b/write :split-replace "w" 1 :cuts ["10"])
+          :out {:children [{:shard "a", :start nil, :end "10"} {:shard "b", :start "10", :end nil}]})])
+
+(defn- foreign
+  [& calls]
+  (map :message (lists/foreign (apply b/history (concat parent calls)))))
+
+(deftest a-child-goes-on-from-its-parents-list
+  (let [own (assoc-in (b/write :checkpoint "w" 1 :cursor "0b" :ids [1 2]) [:in :shard] "a")
+        ops (apply b/history (concat parent [own (b/read-run [{:shard "a", :ids [1 2]}])]))]
+    (is (empty? (lists/foreign ops)))
+    (is (= [[:r "a" [2]]] (:value (last (lists/history ops)))) "what it inherited it did not append")))
+
+(deftest ids-of-nobody-are-a-violation-and-not-left-out
+  (is (= ["shard a: read-run shows checkpoints of nobody: 7"] (foreign (b/read-run [{:shard "a", :ids [1 7]}]))))
+  (testing "another list's, which it did not go on from"
+    (is (= 1 (count (foreign (b/register ["t" nil nil])
+                             (assoc-in (b/write :checkpoint "w" 1 :cursor "0c" :ids [5]) [:in :shard] "t")
+                             (b/read-run [{:shard "a", :ids [1 5]}]))))))
+  (testing "of a shard whose making nobody was told of any other's may be"
+    (is (empty? (foreign (b/read-run [{:shard "x", :ids [1]}]))))
+    (is (= 1 (count (foreign (b/read-run [{:shard "x", :ids [8]}]))))))
+  (testing "the parent's after its own"
+    (is (= 1 (count (foreign (assoc-in (b/write :checkpoint "w" 1 :cursor "0b" :ids [1 2]) [:in :shard] "a")
+                             (b/read-run [{:shard "a", :ids [2 1]}])))))))

@@ -1,9 +1,10 @@
 (ns gossip-rs.report-test
   (:require [clojure.string :as str]
-            [clojure.test :refer [deftest is]]
+            [clojure.test :refer [deftest is testing]]
             [gossip-rs.build :refer [acquire history register write]]
             [gossip-rs.invariants :as invariants]
-            [gossip-rs.report :as report]))
+            [gossip-rs.report :as report]
+            [gossip-rs.trace :as trace]))
 
 (def run
   {:workload "lease-exclusivity", :nemesis "pause-random-node", :nodes ["n1" "n2" "n3"], :duration-s 60
@@ -36,7 +37,7 @@
           "│ Invariant                    │ Status │ Checks │"
           "├──────────────────────────────┼────────┼────────┤"
           "│ Lease exclusivity (S1)       │ PASS   │      1 │"
-          "│ Fence monotonicity (S2)      │ FAIL   │      4 │"]
+          "│ Fence monotonicity (S2)      │ FAIL   │      2 │"]
          (take 14 (lines bad)))))
 
 (deftest what-had-nothing-to-check-is-no-pass
@@ -55,11 +56,52 @@
                        (acquire "a" 1)
                        (write :checkpoint "a" 1 :cursor "15")
                        (write :checkpoint "a" 1 :cursor "30"))
-        trace (report/failing-trace ops :S7 (first (get-in (invariants/judge ops) [:S7 :violations])))]
+        trace (trace/failing-trace ops :S7 (first (get-in (invariants/judge ops) [:S7 :violations])))]
     (is (= #{:register :checkpoint} (set (map :f trace))))
     (is (= 4 (count trace)))))
 
-(deftest the-last-line-repeats-the-run
-  (is (= (str "  lein run test --nodes n1,n2,n3 --workload lease-exclusivity --nemesis pause-random-node"
-              " --time-limit 60 --concurrency 10 --rate 50 --test-seed 1774")
-         (last (lines bad)))))
+(deftest the-last-lines-repeat-the-run-here-and-below
+  (is (= ["Reproduction:"
+          (str "  lein run test --nodes n1,n2,n3 --workload lease-exclusivity --nemesis pause-random-node"
+               " --time-limit 60 --concurrency 10 --rate 50 --test-seed 1774")
+          "Lower tiers:"
+          (str "  gossip-verify test --nodes 3 --workload lease-exclusivity --nemesis pause-random-node"
+               " --time-limit 60 --concurrency 10 --rate 50 --test-seed 1774")
+          "  make sim"]
+         (take-last 5 (lines bad))))
+  (testing "a run that did not fail needs no other tier"
+    (is (not (str/includes? (report/text {:run (assoc run :valid? true), :ops bad, :judgement {}}) "Lower tiers")))))
+
+(deftest what-was-not-the-usual-is-part-of-the-reproduction
+  (let [test {:repo "../..", :binary "../../target/release/gossip-worker", :ssh {:username "root"}}]
+    (is (= {} (report/particulars test)))
+    (is (= "lein run test --nodes n1,n2,n3 --workload lease-exclusivity --nemesis pause-random-node --time-limit 60 --concurrency 10 --rate 50 --test-seed 1774 --mutant m --bin b --username admin --ssh-private-key k"
+           (report/reproduction-line
+             (merge run (report/particulars {:repo "../..", :binary "b", :mutant "m", :ssh {:username "admin", :private-key-path "k"}})))))))
+
+(defn- failing
+  [finding]
+  (->> (str/split-lines (report/text {:run run, :ops bad, :judgement {}, :findings [finding]}))
+       (drop-while #(not= "Failing operations:" %)) rest (take-while #(not= "Reproduction:" %))))
+
+(deftest what-no-invariant-shows-has-a-trace-as-well
+  (testing "a shard without a linearization: what led up to the call"
+    (let [part (failing {:id "L", :shard "s", :at [8], :message "no order"})]
+      (is (= [":ok" "acquire"] (take 2 (remove str/blank? (rest (str/split (str/trim (last part)) #"\s+"))))))
+      (is (str/ends-with? (last part) "← VIOLATION L: no order"))
+      (is (some #(str/includes? % "NEMESIS pause") part))
+      (is (not-any? #(str/includes? % " t ") part) "no other shard")))
+  (testing "an anomaly of Elle: the calls it names, and the fault before"
+    (is (= 3 (count (failing {:id "Elle", :at [10], :message "G1a"})))))
+  (testing "a node that ended: the faults before"
+    (let [part (failing {:id "node", :time 1000000000, :message "n1 ended by itself"})]
+      (is (str/includes? (first part) "NEMESIS pause"))
+      (is (= "  VIOLATION node: n1 ended by itself" (last part)))))
+  (testing "one that names no place"
+    (is (= ["  VIOLATION G1: n1 sees n2 as nobody"] (failing {:id "G1", :message "n1 sees n2 as nobody"})))))
+
+(deftest only-the-first-findings-are-shown-and-the-rest-counted
+  (let [text (report/text {:run run, :ops bad, :judgement {}, :findings (for [i (range 7)] {:id "L", :message (str "m" i)})})]
+    (is (str/includes? text "m2"))
+    (is (not (str/includes? text "m3")))
+    (is (str/includes? text "(4 more in results.edn)"))))

@@ -14,16 +14,32 @@
     (history/get-index indexed (:index (first txns)))
     indexed))
 
+(defn- places
+  "Where in the whole history the first anomaly of the first kind shows."
+  [anomalies]
+  (->> (tree-seq coll? seq (first (val (first (sort-by key anomalies)))))
+       (keep #(when (map? %) (:call %)))
+       distinct
+       sort
+       vec))
+
+(defn- check-txns
+  [txns directory]
+  (if (some #(and (= :ok (:type %)) (= :append (ffirst (:value %)))) txns)
+    (let [{:keys [anomalies] :as result} (list-append/check (cond-> {:consistency-models [:strict-serializable]}
+                                                              directory (assoc :directory directory))
+                                                            (indexed txns))]
+      (cond-> (assoc result :transactions (quot (count txns) 2))
+        (seq anomalies) (assoc :at (places anomalies))))
+    {:valid? :unknown, :cause "no checkpoint was accepted"}))
+
 (defn check-ops
-  "`directory`: where anomalies are explained, or nil."
+  "`directory`: where anomalies are explained, or nil. `:foreign` are ids that Elle is not shown, since no list can have them."
   [ops directory]
-  (let [txns (lists/history ops)]
-    (if (some #(and (= :ok (:type %)) (= :append (ffirst (:value %)))) txns)
-      (-> (list-append/check (cond-> {:consistency-models [:strict-serializable]}
-                               directory (assoc :directory directory))
-                             (indexed txns))
-          (assoc :transactions (quot (count txns) 2)))
-      {:valid? :unknown, :cause "no checkpoint was accepted"})))
+  (let [foreign (lists/foreign ops)
+        result  (check-txns (lists/history ops) directory)]
+    (cond-> (assoc result :foreign foreign)
+      (seq foreign) (assoc :valid? false))))
 
 (defrecord Checker []
   checker/Checker

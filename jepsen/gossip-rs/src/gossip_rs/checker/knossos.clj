@@ -1,6 +1,7 @@
 (ns gossip-rs.checker.knossos
   "Each shard's history against the model, with Knossos, within a time limit for each shard."
   (:require [clojure.tools.logging :refer [info]]
+            [gossip-rs.history :as h]
             [gossip-rs.invariants :as invariants]
             [gossip-rs.linear :as linear]
             [gossip-rs.model :as model]
@@ -26,6 +27,12 @@
   (with-redefs [memo/memo (fn [model history] {:model model, :history history})]
     (f)))
 
+(defn- place
+  "Where in the whole history the call stands that Knossos could not place; `op` is numbered by its place among `calls`."
+  [calls {:keys [process]}]
+  (let [{:keys [index completion]} (get calls process)]
+    (or completion index)))
+
 (defn- check-shard
   [{:keys [model calls]} time-limit-ms]
   (let [{:keys [valid? op cause]} (wgl/analysis (->Shard model)
@@ -33,23 +40,28 @@
                                                   (history/history (linear/history calls) {:dense-indices? true}))
                                                 {:time-limit time-limit-ms})]
     (cond-> {:valid? valid?, :operations (count calls)}
-      (false? valid?)     (assoc :op (into {} op))
+      (false? valid?)     (assoc :op (into {} op), :at (place calls op))
       (= :unknown valid?) (assoc :cause (or cause :time-limit)))))
 
 (defn check-ops
-  "All shards: {:valid? :checked :anomalies :unknown :shards {shard result}}."
+  "All shards: {:valid? :shards :checked :skipped :operations :longest :anomalies :unknown}. Skipped is a shard of which no
+  answer tells anything beyond its making."
   [ops time-limit-ms]
-  (let [results (without-memo
+  (let [shards  (linear/shards ops)
+        telling (filter (fn [[_ {:keys [calls]}]] (some #(and (h/ok? %) (not= :create (:f %))) calls)) shards)
+        results (without-memo
                   #(into (sorted-map)
-                         (for [[shard part] (linear/shards ops)
-                               :when (seq (:calls part))]
+                         (for [[shard part] telling]
                            [shard (check-shard part time-limit-ms)])))
         of      (fn [verdict] (into (sorted-map) (filter #(= verdict (:valid? (val %)))) results))]
-    {:valid?    (invariants/merge-verdicts (map :valid? (vals results)))
-     :checked   (count results)
-     :longest   (reduce max 0 (map :operations (vals results)))
-     :anomalies (of false)
-     :unknown   (of :unknown)}))
+    {:valid?     (invariants/merge-verdicts (map :valid? (vals results)))
+     :shards     (count shards)
+     :checked    (count results)
+     :skipped    (vec (remove (set (map first telling)) (keys shards)))
+     :operations (reduce + (map :operations (vals results)))
+     :longest    (reduce max 0 (map :operations (vals results)))
+     :anomalies  (of false)
+     :unknown    (of :unknown)}))
 
 (defrecord Checker [time-limit-ms]
   checker/Checker

@@ -4,7 +4,8 @@
 
   Going through the history in order, the *floor* is the highest fence that an answered grant or unpark has shown. Whatever
   may have taken effect only after that moment must lie above it (a new grant) or not below it (a write). A replayed answer
-  is judged by the first try of its op id. No two grants share a fence, in whatever order they were answered."
+  is judged by the first try of its op id. No two grants share a fence, in whatever order they were answered. What has no
+  floor below it is not counted as a check."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]))
 
@@ -40,11 +41,12 @@
                       :let  [grant? (shows-fence? call)
                              write? (and (facts/lease-writes (:f call)) (:fence (:in call)))]
                       :when (or grant? write?)
-                      :let  [floor (floor-at floors (facts/effect-from facts call))
-                             fence (if grant? (:fence (:out call)) (:fence (:in call)))
-                             high  (some-> floor :out :fence)]]
-                  (cond (nil? floor) nil
-                        (and grant? (<= fence high))
+                      :let  [floor (floor-at floors (facts/effect-from facts call))]
+                      ; Without a floor there is nothing to compare with, which is no check.
+                      :when floor
+                      :let  [fence (if grant? (:fence (:out call)) (:fence (:in call)))
+                             high  (:fence (:out floor))]]
+                  (cond (and grant? (<= fence high))
                         (violation (str "shard " shard ": " (name (:f call)) " gave fence " fence " after fence " high)
                                    (:end floor) (:end call))
                         (and write? (< fence high))

@@ -5,7 +5,7 @@
   only the same request may be answered at all; and once an answer has been given, the same request must not be refused by
   the state machine afterwards. Each shard keeps the answers of its newest 64 evictable operations: a refusal after so many
   others on the shard proves nothing. Refusals by a node that did not take the request (overload, no leader) prove nothing
-  either."
+  either. An op id counts as a check when two of its answers were compared."
   (:require [gossip-rs.errors :as errors]
             [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]))
@@ -61,8 +61,9 @@
 
 (defn check
   [{:keys [calls] :as facts}]
-  (->> (filter (comp :op-id :in) calls)
-       (group-by (comp :op-id :in))
-       (filter (fn [[_ calls]] (< 1 (count calls))))
-       (map #(check-id facts %))
-       facts/tally))
+  (facts/total
+    (for [[_ tries :as of-id] (group-by (comp :op-id :in) (filter (comp :op-id :in) calls))
+          :when (< 1 (count tries))
+          :let  [fault (check-id facts of-id)]]
+      {:checks     (if (or fault (< 1 (count (filter h/ok? tries)))) 1 0)
+       :violations (when fault [fault])})))

@@ -4,7 +4,7 @@
   Going through the history in order, the *floor* is the highest cursor that an answered call has shown: a checkpoint or
   complete that was accepted, a grant, a fresh read. What may have taken effect only after that moment must not show or
   write less. A cursor lies in the range that its shard was made with, and below the point where an earlier residual was
-  split off."
+  split off. A sight with neither a floor nor a range is not counted as a check."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [bound cursor-key inside? key< violation]]))
 
@@ -38,12 +38,15 @@
         (recur (rest todo) best (assoc floors (:end (:call s)) best)))
       floors)))
 
+(defn- floor-at
+  [floors {:keys [index]}]
+  (some-> (first (rsubseq floors < index)) val))
+
 (defn- moved-back
-  [shard floors {:keys [key call index]}]
-  (when-let [[_ floor] (first (rsubseq floors < index))]
-    (when (or (nil? key) (key< key (:key floor)))
-      (violation (str "shard " shard ": " (name (:f call)) " has cursor " (or key "none") " after " (:key floor))
-                 (:end (:call floor)) (:end call)))))
+  [shard floor {:keys [key call]}]
+  (when (and floor (or (nil? key) (key< key (:key floor))))
+    (violation (str "shard " shard ": " (name (:f call)) " has cursor " (or key "none") " after " (:key floor))
+               (:end (:call floor)) (:end call))))
 
 (defn- cut-off
   "The lowest residual split of a shard that was answered before a place."
@@ -64,11 +67,13 @@
                    (:end call))))))
 
 (defn check
-  [facts]
+  [{:keys [ranges] :as facts}]
   (facts/total
     (for [[shard sights] (sights facts)
           :let [floors (floors sights)]
-          sight sights]
+          sight sights
+          :let  [floor (floor-at floors sight)]
+          :when (or floor (contains? ranges shard))]
       {:checks     1
-       :violations (filterv some? [(moved-back shard floors sight)
+       :violations (filterv some? [(moved-back shard floor sight)
                                    (left-range facts shard sight)])})))

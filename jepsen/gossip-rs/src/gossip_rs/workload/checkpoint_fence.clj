@@ -10,8 +10,13 @@
 (def workload
   {:name            "checkpoint-fence"
    :default-nemesis "none"
+   :needs           [:acquire :checkpoint :renew :release
+                     [:refused :checkpoint #{:fence-mismatch :lease-expired}]
+                     [:refused :checkpoint #{:cursor-regression :cursor-out-of-range}]
+                     [:refused :checkpoint #{:op-id-conflict}]]
    :required        [:S5]
    :window          5
    :ops-per-shard   90
    :idle            [[:acquire 60] [:stale 15] [:replay 8] [:conflict 5] [:read-shard 12]]
-   :held            [[:checkpoint 55] [:renew 8] [:release 8] [:stale 8] [:replay 6] [:conflict 3] [:read-shard 12]]})
+   :held            [[:checkpoint 55] [:renew 8] [:release 8] [:stale 8] [:replay 6] [:conflict 3] [:read-shard 12]
+                     [:wrong-cursor 6]]})

@@ -8,6 +8,7 @@
 (def workload
   {:name            "concurrent-acquisition"
    :default-nemesis "none"
+   :needs           [:acquire :section :checkpoint :release [:refused :acquire #{:lease-held}]]
    :required        []
    :window          1
    :ops-per-shard   110

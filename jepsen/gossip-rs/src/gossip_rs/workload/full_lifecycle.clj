@@ -8,6 +8,8 @@
 (def workload
   {:name            "full-lifecycle"
    :default-nemesis "none"
+   :needs           [:claim :acquire :checkpoint :section :renew :release :complete :park :unpark :split-replace :split-residual
+                     :cancel-run :complete-run :read-view]
    :required        [:S3 :S5]
    :views?          true
    :cancels?        true
@@ -15,4 +17,4 @@
    :ops-per-shard   60
    :idle            [[:acquire 40] [:claim 25] [:unpark 10] [:read-shard 8] [:stale 7] [:replay 7] [:conflict 3]]
    :held            [[:checkpoint 35] [:section 8] [:renew 10] [:release 12] [:complete 10] [:park 5] [:split-replace 5]
-                     [:split-residual 5] [:stale 4] [:replay 4] [:conflict 2]]})
+                     [:split-residual 5] [:stale 4] [:replay 4] [:conflict 2] [:wrong-cursor 3]]})

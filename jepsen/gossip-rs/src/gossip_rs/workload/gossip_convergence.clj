@@ -9,6 +9,7 @@
 (def workload
   {:name            "gossip-convergence"
    :default-nemesis "none"
+   :needs           [:acquire :checkpoint :release :read-view]
    :required        [:G1]
    :views?          true
    :window          5

@@ -9,8 +9,9 @@
 (def workload
   {:name            "shard-acquisition"
    :default-nemesis "none"
+   :needs           [:claim :acquire :checkpoint :release :complete]
    :required        []
    :window          6
    :ops-per-shard   60
    :idle            [[:claim 55] [:acquire 35] [:read-shard 10]]
-   :held            [[:checkpoint 45] [:release 30] [:complete 15] [:read-shard 10]]})
+   :held            [[:checkpoint 45] [:release 30] [:complete 15] [:read-shard 10] [:wrong-cursor 3]]})

@@ -8,8 +8,10 @@
 (def workload
   {:name            "split-correctness"
    :default-nemesis "none"
+   :needs           [:acquire :claim :checkpoint :split-replace :split-residual :complete]
    :required        [:S3]
    :window          4
    :ops-per-shard   50
    :idle            [[:acquire 45] [:claim 35] [:read-shard 10] [:replay 6] [:stale 4]]
-   :held            [[:checkpoint 25] [:split-replace 15] [:split-residual 18] [:complete 17] [:release 15] [:read-shard 10]]})
+   :held            [[:checkpoint 25] [:split-replace 15] [:split-residual 18] [:complete 17] [:release 15] [:read-shard 10]
+                     [:wrong-cursor 4]]})

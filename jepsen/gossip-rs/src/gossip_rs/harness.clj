@@ -1,0 +1,71 @@
+(ns gossip-rs.harness
+  "Whether the run itself was carried out: faults were ended, every node was read at the end, every answer was understood.
+  Pure. Trouble of ours is never a violation and never a pass: it is unknown."
+  (:require [gossip-rs.errors :as errors]
+            [gossip-rs.history :as h]))
+
+(defn nemesis-completions
+  "Each step has two ops, its plan and its completion."
+  [ops]
+  (take-nth 2 (rest (h/nemesis-ops ops))))
+
+(def ^:private no-trouble
+  "Steps that were done and met nothing. They are no fault that took hold, which is `coverage`'s affair."
+  #{:no-effect})
+
+(defn healing
+  "How the end of all faults went: {:valid? :error :steps}. A node that does not serve within the bound after every fault was
+  ended is a violation of progress, S6, whatever it does later. A fault that could not be ended is our trouble."
+  [ops]
+  (let [done  (nemesis-completions ops)
+        heal  (last (filter #(= :heal (:f %)) done))
+        error (errors/reason-of heal)]
+    {:valid? (cond (nil? heal)             :unknown
+                   (nil? error)            true
+                   (= :not-serving error)  false
+                   :else                   :unknown)
+     :error  (if heal (:error heal) [:not-healed "the run ended before its faults were"])
+     ; Those before may have been mended by the heal; who reads the report should know.
+     :steps  (vec (for [{:keys [f error time] :as op} done
+                        :when (and error (not= :heal f) (not (no-trouble (errors/reason-of op))))]
+                    {:f f, :time time, :error error}))}))
+
+(defn final-reads
+  "{:valid? :missing [[f run node]]}: the final reads that each node owes, and those that were never answered."
+  [ops {:keys [nodes runs views?]}]
+  (let [answered (set (for [{:keys [f in]} (filter h/ok? (h/calls ops))
+                            :when (:final? in)]
+                        [f (:run in) (:node in)]))
+        missing  (vec (remove answered (concat (for [node nodes, run runs] [:read-run run node])
+                                               (when views? (for [node nodes] [:read-view nil node])))))]
+    {:valid?  (if (empty? missing) true :unknown)
+     :missing missing}))
+
+(defn- completions
+  [ops]
+  (filter #(and (h/client-op? %) (not= :invoke (:type %))) ops))
+
+(defn unknown-reasons
+  "{reason n}: reasons of errors that the error table does not have. What the judges make of such an answer is a guess."
+  [ops]
+  (into (sorted-map)
+        (frequencies (for [op (completions ops)
+                           :let [reason (errors/reason-of op)]
+                           :when (and reason (not (:exception op)) (not (errors/known? reason)))]
+                       reason))))
+
+(defn exceptions
+  "{class n}: operations that ended in an exception nobody expected. Their outcome is open, so that they hide what they met."
+  [ops]
+  (into (sorted-map)
+        (frequencies (for [{:keys [exception]} (completions ops), :when exception]
+                       (str (or (-> exception :via first :type) (class exception)))))))
+
+(defn understood
+  "Whether every answer was: {:valid? :unknown-reasons :exceptions}."
+  [ops]
+  (let [reasons    (unknown-reasons ops)
+        exceptions (exceptions ops)]
+    {:valid?          (if (and (empty? reasons) (empty? exceptions)) true :unknown)
+     :unknown-reasons reasons
+     :exceptions      exceptions}))

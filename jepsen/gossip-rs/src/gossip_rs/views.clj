@@ -1,0 +1,39 @@
+(ns gossip-rs.views
+  "What each node's view of the cluster must show once everything has healed. Pure.
+
+  G1 compares the last views with each other, and views that are equally wrong are equal. So beside it: each holds every node
+  of the test, as alive, and all members' facts name the same leader in the same term, one of whom says that it leads."
+  (:require [gossip-rs.history :as h]))
+
+(defn- last-views
+  "{node view}: of each node's last final read."
+  [ops]
+  (into (sorted-map)
+        (for [[node calls] (group-by (comp :node :in)
+                                     (filter #(and (= :read-view (:f %)) (h/ok? %) (:final? (:in %))) (h/calls ops)))]
+          [node (:view (:out (last (sort-by :end calls))))])))
+
+(defn- faults
+  [nodes reader view]
+  (let [facts   (fn [key] (for [node nodes] (get-in view [node :facts key])))
+        leaders (frequencies (facts "leader"))]
+    (concat (for [node nodes
+                  :let  [health (get-in view [node :health])]
+                  :when (not= :alive health)]
+              (str reader " sees " node " as " (if health (name health) "nobody")))
+            (when (or (not= 1 (count leaders)) (contains? leaders nil))
+              [(str reader " sees these leaders, as leader@term: " (pr-str leaders))])
+            (let [leading (count (filter #{"leader"} (facts "role")))]
+              (when (not= 1 leading)
+                [(str reader " sees " leading " nodes lead")])))))
+
+(defn check
+  "{:valid? :checked :faults}. Views that nobody read are unknown."
+  [ops nodes]
+  (let [views  (last-views ops)
+        faults (vec (mapcat (fn [[reader view]] (faults nodes reader view)) views))]
+    {:valid?  (cond (seq faults)   false
+                    (empty? views) :unknown
+                    :else          true)
+     :checked (count views)
+     :faults  faults}))

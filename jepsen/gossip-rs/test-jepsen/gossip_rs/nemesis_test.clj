@@ -1,0 +1,98 @@
+(ns gossip-rs.nemesis-test
+  "The nemesis against nodes that are maps: what it says it did, it did."
+  (:require [clojure.test :refer [deftest is testing use-fixtures]]
+            [gossip-rs.db :as gdb]
+            [gossip-rs.faults :as faults]
+            [gossip-rs.harness :as harness]
+            [gossip-rs.nemesis :as gnemesis]
+            [jepsen.control :as c]
+            [jepsen.db :as db]
+            [jepsen.nemesis :as nemesis]))
+
+(def ^:private ^:dynamic *nodes*
+  "{node {:running? :stopped? :deaf? :readings}} of the test at hand."
+  nil)
+
+(use-fixtures :each (fn [test]
+                      (binding [*nodes* (atom {"n1" {:running? true, :readings 1}
+                                               "n2" {:running? true, :readings 1}})]
+                        (test))))
+
+(def ^:private ^:dynamic *here* nil)
+
+(defrecord FakeDB []
+  db/Kill
+  (kill! [_ _ node] (swap! *nodes* assoc-in [node :running?] false))
+  (start! [_ _ node] (swap! *nodes* assoc-in [node :running?] true))
+  db/Pause
+  (pause! [_ _ node] (swap! *nodes* assoc-in [node :stopped?] true))
+  (resume! [_ _ node] (swap! *nodes* assoc-in [node :stopped?] false)))
+
+(defn- on-nodes
+  "One node after the other. A node that is :unreachable throws, as SSH does."
+  [test nodes f]
+  (into {} (for [node nodes]
+             (do (when (get-in @*nodes* [node :unreachable?])
+                   (throw (ex-info (str node " is not reached") {})))
+                 [node (binding [*here* node] (f test node))]))))
+
+(defn- act
+  "What a step of the schedule completes with."
+  [f value & {:as redefs}]
+  (with-redefs-fn
+    (merge {#'c/on-nodes          on-nodes
+            #'c/exec              (fn [& _] "")
+            #'gdb/running?        #(get-in @*nodes* [*here* :running?])
+            #'gdb/stopped?        #(get-in @*nodes* [*here* :stopped?])
+            #'gdb/set-clock!      (fn [_] (when-not (get-in @*nodes* [*here* :deaf?])
+                                            (swap! *nodes* update-in [*here* :readings] inc)))
+            #'gdb/clock-readings  #(get-in @*nodes* [*here* :readings])
+            #'gdb/await-serving!  (fn [& _])
+            #'gdb/leader          (constantly "n1")
+            #'gnemesis/members    (constantly #{"n1" "n2"})}
+           redefs)
+    #(nemesis/invoke! (gnemesis/nemesis)
+                      {:nodes ["n1" "n2"], :db (->FakeDB), :paused-workers (atom #{}), :client-faults (atom {})
+                       :fault-effects (atom 0), :joiners (atom #{}), :up (atom #{})}
+                      {:process :nemesis, :type :info, :f f, :value value})))
+
+(deftest only-what-runs-is-killed
+  (swap! *nodes* assoc-in ["n2" :running?] false)
+  (is (= ["n1"] (:value (act :kill ["n1" "n2"]))))
+  (is (= :no-effect (first (:error (act :kill ["n1" "n2"]))))))
+
+(deftest a-pause-that-nobody-saw-is-none
+  (is (nil? (:error (act :pause ["n1"]))))
+  (is (= :no-effect (first (:error (act :pause ["n1"] #'gdb/stopped? (constantly false)))))))
+
+(deftest a-skew-that-no-node-read-is-none
+  (let [skew {"n1" {:wall-ms 0, :rate-ppm 1050000}, "n2" {:wall-ms 5, :rate-ppm 1000000}}]
+    (swap! *nodes* assoc-in ["n1" :deaf?] true)
+    (is (nil? (:error (act :skew skew))) "one that stands still reads it later")
+    (swap! *nodes* assoc-in ["n2" :deaf?] true)
+    (is (= :no-effect (first (:error (act :skew skew #'gnemesis/seen-within-ms 100)))))))
+
+(deftest a-step-that-cannot-find-the-leader-was-not-done
+  (is (= :failed (first (:error (act :kill [[:leader "n1"]] #'gdb/leader (fn [_] (throw (ex-info "no way" {})))))))))
+
+(deftest healing-ends-everything
+  (swap! *nodes* update "n1" merge {:running? false, :stopped? true})
+  (is (nil? (:error (act :heal nil))))
+  (is (= {:running? true, :stopped? false} (select-keys (get @*nodes* "n1") [:running? :stopped?]))))
+
+(deftest a-heal-step-that-throws-does-not-stop-the-others
+  (swap! *nodes* update "n2" merge {:running? false, :stopped? true})
+  (let [error (:error (act :heal nil #'faults/packets (fn [_] (throw (ex-info "no iptables" {})))))]
+    (is (= :heal-failed (first error)))
+    (is (re-find #"filters: no iptables" (second error)))
+    (is (= {:running? true, :stopped? false} (select-keys (get @*nodes* "n2") [:running? :stopped?]))))
+  (testing "the judge takes it for our trouble"
+    (is (= :unknown (:valid? (harness/healing [{} {:process :nemesis, :type :info, :f :heal}
+                                               {:process :nemesis, :type :info, :f :heal, :error [:heal-failed ""]}]))))))
+
+(deftest a-node-that-does-not-serve-is-the-services-affair-only-if-all-else-was-mended
+  (let [mute (fn [& _] (throw (ex-info "n2 does not serve within 60000 ms" {:type ::gdb/not-serving, :node "n2"})))]
+    (is (= [:not-serving "n2 does not serve within 60000 ms"] (:error (act :heal nil #'gdb/await-serving! mute))))
+    (is (= :heal-failed (first (:error (act :heal nil
+                                            #'gdb/await-serving! mute
+                                            #'faults/packets (fn [_] (throw (ex-info "no iptables" {}))))))))))

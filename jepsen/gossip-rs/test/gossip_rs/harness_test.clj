@@ -1,0 +1,57 @@
+(ns gossip-rs.harness-test
+  (:require [clojure.test :refer [are deftest is testing]]
+            [gossip-rs.build :as b]
+            [gossip-rs.harness :as harness]))
+
+(defn- step
+  [f & [error]]
+  (let [op {:process :nemesis, :type :info, :f f, :value nil}]
+    [op (cond-> op error (assoc :error error))]))
+
+(defn- run
+  [& steps]
+  (apply b/history (apply concat steps)))
+
+(deftest a-node-that-does-not-come-back-violates-progress-and-anything-else-is-our-trouble
+  (are [verdict ops] (= verdict (:valid? (harness/healing ops)))
+    true     (run (step :heal))
+    false    (run (step :heal [:not-serving "n2 does not serve within 60000 ms"]))
+    :unknown (run (step :heal [:heal-failed "filters: n2 is not reached"]))
+    :unknown (run (step :kill))
+    ; planned, and the run ended before it was done
+    :unknown (b/history (first (step :heal)))))
+
+(deftest steps-that-were-not-done-are-listed
+  (is (= [[:kill [:failed "ssh"]]]
+         (map (juxt :f :error)
+              (:steps (harness/healing (run (step :kill [:failed "ssh"]) (step :pause [:no-effect "never stopped"]) (step :heal))))))))
+
+(defn- read-of
+  [f node run]
+  {:f f, :in (cond-> {:node node, :final? true} run (assoc :run run)), :out {:shards []}})
+
+(deftest every-node-owes-every-final-read
+  (let [nodes   {:nodes ["n1" "n2"], :runs ["main"], :views? true}
+        reads   [(read-of :read-run "n1" "main") (read-of :read-view "n1" nil)
+                 (read-of :read-run "n2" "main") (read-of :read-view "n2" nil)]
+        missing (fn [calls] (:missing (harness/final-reads (apply b/history calls) nodes)))]
+    (is (= {:valid? true, :missing []} (harness/final-reads (apply b/history reads) nodes)))
+    (doseq [i (range 4)]
+      (is (= 1 (count (missing (assoc reads i (b/failed (reads i) :overloaded))))))
+      (is (= :unknown (:valid? (harness/final-reads (apply b/history (assoc reads i (b/failed (reads i) :overloaded))) nodes)))))
+    (testing "a read during the load is none"
+      (is (= [[:read-run "main" "n1"]] (missing (update-in reads [0 :in] dissoc :final?)))))
+    (testing "of each run"
+      (is (= 2 (count (:missing (harness/final-reads (apply b/history reads) (update nodes :runs conj "side")))))))))
+
+(deftest answers-that-nobody-understands-are-named
+  (let [understood (fn [& calls] (harness/understood (apply b/history calls)))]
+    (is (= {:valid? true, :unknown-reasons {}, :exceptions {}}
+           (understood (b/acquire "a" 1) (b/failed (b/acquire "b" 2) :lease-held) (assoc (b/failed (b/acquire "b" 2) :timeout) :type :info))))
+    (is (= {:valid? :unknown, :unknown-reasons {:moon-phase 1}, :exceptions {}}
+           (understood (b/failed (b/acquire "b" 2) :moon-phase))))
+    (testing "an exception is no outcome"
+      (let [[invoke done] (b/history (assoc (b/acquire "a" 1) :type :info))]
+        (is (= {:valid? :unknown, :unknown-reasons {}, :exceptions {"java.lang.NullPointerException" 1}}
+               (harness/understood [invoke (assoc done :error [:indeterminate "npe"]
+                                                  :exception {:via [{:type 'java.lang.NullPointerException}]})])))))))

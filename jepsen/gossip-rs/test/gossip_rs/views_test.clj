@@ -1,0 +1,36 @@
+(ns gossip-rs.views-test
+  (:require [clojure.test :refer [are deftest is]]
+            [gossip-rs.build :as b]
+            [gossip-rs.invariants :as invariants]
+            [gossip-rs.views :as views]))
+
+(def ^:private nodes ["n1" "n2"])
+
+(def ^:private whole
+  {"n1" {:health :alive, :facts {"leader" "1@3", "role" "leader"}}
+   "n2" {:health :alive, :facts {"leader" "1@3", "role" "follower"}}})
+
+(defn- ops
+  "Both nodes' last views, which are equal: G1 sees nothing."
+  [view]
+  (apply b/history (for [node nodes] {:f :read-view, :in {:node node, :final? true}, :out {:view view}})))
+
+(deftest a-whole-view-passes
+  (is (= {:valid? true, :checked 2, :faults []} (views/check (ops whole) nodes))))
+
+(deftest views-that-are-equally-wrong-are-wrong
+  (are [view] (and (true? (:valid? (:G1 (invariants/judge (ops view) [:G1]))))
+                   (false? (:valid? (views/check (ops view) nodes))))
+    {}
+    (dissoc whole "n2")
+    (assoc-in whole ["n2" :health] :suspect)
+    (assoc-in whole ["n2" :facts "leader"] "1@2")
+    (assoc-in whole ["n2" :facts "leader"] "2@3")
+    (update-in whole ["n2" :facts] dissoc "leader")
+    (assoc-in whole ["n2" :facts "role"] "leader")
+    (assoc-in whole ["n1" :facts "role"] "follower")))
+
+(deftest only-the-last-final-view-of-a-node-counts
+  (let [read (fn [view & more] {:f :read-view, :in (merge {:node "n1"} (apply hash-map more)), :out {:view view}})]
+    (is (true? (:valid? (views/check (b/history (read {} :final? true) (read whole :final? true)) nodes))))
+    (is (= :unknown (:valid? (views/check (b/history (read whole)) nodes))))))
