@@ -57,8 +57,9 @@ fn must_happen(workload: Kind, nemesis: Nemesis) -> Vec<MustHappen> {
 /// The nemesis operations that begin a fault.
 const BEGINNINGS: [&str; 6] = ["kill", "pause", "start-partition", "shrink", "skew", "start-client-fault"];
 
-/// A fact must be seen within this time, in nanoseconds, by every node that it can reach: a dozen rounds of the gossip.
-const GOSSIP_BOUND_NS: i64 = 6_000_000_000;
+/// A fact must be seen within this time, in nanoseconds, by every node that it can reach: eight rounds of the gossip. Shorter
+/// than any fault of a workload that is judged by it.
+const GOSSIP_BOUND_NS: i64 = 4_000_000_000;
 
 /// What went wrong beside the history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 //! Two nodes reach each other while messages pass both ways between them, by way of others too, over links that no partition
 //! cuts and nodes that are up: facts go round. For each view that a node was asked for, each fact that it
 //! shows in an older version than one published before must have had less than the bound to arrive: counted from its publication,
-//! or from the moment since which the two nodes reach each other, whichever is later. A view that shows a fact older than the
+//! or from the moment since which the two nodes reach each other, whichever is later. What was parted or down has the bound once
+//! more when it comes back, for processes to start and connections to come about. A view that shows a fact older than the
 //! same node's view before did is a violation at once, unless a node was killed, started or replaced meanwhile: one that
 //! starts knows nothing.
 
@@ -21,7 +22,7 @@ type Published<'a> = BTreeMap<Fact<'a>, Vec<(i64, i64, usize)>>;
 pub(super) fn check(facts: &Facts<'_>, bound: i64) -> Tally {
     let mut tally = Tally::default();
     let published = published(facts);
-    let mut reach = Reach::new(facts, &published);
+    let mut reach = Reach::new(facts, &published, bound);
     let mut nemesis = nemesis_ops(facts).peekable();
     let mut last: BTreeMap<Name<'_>, (usize, Versions<'_>)> = BTreeMap::new();
     let mut lives = 0;
@@ -128,13 +129,15 @@ struct Reach<'a> {
     cut: BTreeSet<(Name<'a>, Name<'a>)>,
     down: BTreeSet<Name<'a>>,
     since: BTreeMap<(Name<'a>, Name<'a>), i64>,
+    /// The time for coming back.
+    grace: i64,
 }
 
 impl<'a> Reach<'a> {
-    fn new(facts: &Facts<'a>, published: &Published<'a>) -> Self {
+    fn new(facts: &Facts<'a>, published: &Published<'a>, grace: i64) -> Self {
         let readers = facts.calls.iter().filter(|c| c.f() == "read-view").filter_map(|c| c.input("node").map(name));
         let nodes = readers.chain(published.keys().map(|(owner, _)| owner.clone())).collect();
-        let mut reach = Reach { nodes, cut: BTreeSet::new(), down: BTreeSet::new(), since: BTreeMap::new() };
+        let mut reach = Reach { nodes, cut: BTreeSet::new(), down: BTreeSet::new(), since: BTreeMap::new(), grace };
         reach.redraw(0, false);
         reach
     }
@@ -161,7 +164,6 @@ impl<'a> Reach<'a> {
             "skew" | "reset-clock" => return,
             _ => {}
         }
-        // After a node came back, everybody has the whole bound again: connections come about anew.
         self.redraw(op.time, matches!(&*op.f, "start" | "resume" | "grow" | "heal" | "stop-partition"));
     }
 
@@ -172,7 +174,7 @@ impl<'a> Reach<'a> {
             if !(self.passes(&a, &b) && self.passes(&b, &a)) {
                 self.since.remove(&(a, b));
             } else if afresh {
-                self.since.insert((a, b), now);
+                self.since.insert((a, b), now + self.grace);
             } else {
                 self.since.entry((a, b)).or_insert(now);
             }
@@ -261,16 +263,16 @@ mod tests {
         let bridge = cut("[\"n1\" \"n2\"] [\"n2\" \"n1\"]", 0.5) + &publish(7, 1.0) + &third + &view("n2", 3, 20.0);
         assert_eq!(violations(&bridge).len(), 1, "n3 hears both");
         let healed = apart + &line(":nemesis", "info", "stop-partition", "nil", 20.5);
-        assert_eq!(violations(&(healed.clone() + &view("n2", 3, 24.0))), Vec::<String>::new());
-        assert_eq!(violations(&(healed + &view("n2", 3, 26.0))).len(), 1, "it heals, and still nothing comes");
+        assert_eq!(violations(&(healed.clone() + &view("n2", 3, 30.0))), Vec::<String>::new());
+        assert_eq!(violations(&(healed + &view("n2", 3, 31.0))).len(), 1, "it heals, and still nothing comes");
     }
 
     #[test]
     fn a_node_that_is_down_sees_nothing_and_has_the_bound_again_when_it_is_up() {
         let killed = publish(7, 1.0) + &line(":nemesis", "info", "kill", "[\"n2\"]", 1.1);
         let back = killed + &line(":nemesis", "info", "start", "[\"n2\"]", 9.0);
-        assert_eq!(violations(&(back.clone() + &view("n2", 3, 13.0))), Vec::<String>::new());
-        assert_eq!(violations(&(back + &view("n2", 3, 15.0))).len(), 1);
+        assert_eq!(violations(&(back.clone() + &view("n2", 3, 18.5))), Vec::<String>::new());
+        assert_eq!(violations(&(back + &view("n2", 3, 19.5))).len(), 1);
     }
 
     #[test]

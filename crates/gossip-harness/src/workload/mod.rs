@@ -154,7 +154,8 @@ impl Kind {
     /// The length of its leases. Faults are drawn to outlast one.
     pub fn lease_ms(self) -> u64 {
         match self {
-            Kind::GossipConvergence => 8_000,
+            // Facts must have time to go round by way of a third node, or to fail to.
+            Kind::GossipConvergence => 5_000,
             _ => 2_000,
         }
     }
