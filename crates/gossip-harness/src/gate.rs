@@ -1,6 +1,7 @@
 //! The place where a worker's process seems to stop: between deciding on a write and sending it.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
@@ -8,11 +9,13 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 pub struct Gate {
     stopped: watch::Sender<BTreeSet<usize>>,
+    /// Who was seen to stand since the gate was last opened.
+    stood: Arc<Mutex<BTreeSet<usize>>>,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Gate { stopped: watch::channel(BTreeSet::new()).0 }
+        Gate { stopped: watch::channel(BTreeSet::new()).0, stood: Arc::default() }
     }
 }
 
@@ -22,9 +25,10 @@ impl Gate {
         self.stopped.send_modify(|stopped| stopped.extend(workers));
     }
 
-    /// All go on.
-    pub fn open(&self) {
+    /// All go on. Answers who stood here: a worker that was told to stop and never came by was not paused.
+    pub fn open(&self) -> BTreeSet<usize> {
         self.stopped.send_modify(BTreeSet::clear);
+        std::mem::take(&mut *self.stood.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Stands still as long as `worker` is stopped. Answers whether it was.
@@ -33,6 +37,7 @@ impl Gate {
         if !stopped.borrow_and_update().contains(&worker) {
             return false;
         }
+        self.stood.lock().unwrap_or_else(PoisonError::into_inner).insert(worker);
         // Fails only when the sender is gone, and `self` is one.
         let _ = stopped.wait_for(|stopped| !stopped.contains(&worker)).await;
         true
@@ -56,8 +61,10 @@ mod tests {
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(!standing.is_finished());
-        gate.open();
+        assert_eq!(gate.open(), [1].into());
         assert!(standing.await.unwrap());
         assert!(!gate.pass(1).await);
+        gate.stop(&[2]);
+        assert_eq!(gate.open(), BTreeSet::new(), "it never came by");
     }
 }

@@ -30,16 +30,16 @@ pub fn bad_lines(path: &Path) -> Result<(Vec<String>, usize)> {
     Ok((kept, count))
 }
 
-/// Whether `words` were written to a log behind its first `from` bytes.
+/// Whether a line with all of `words` was written to a log behind its first `from` bytes.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn says(path: &Path, from: u64, words: &str) -> Result<bool> {
+pub fn says(path: &Path, from: u64, words: &[&str]) -> Result<bool> {
     let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(from)).with_context(|| format!("reading {}", path.display()))?;
     file.read_to_end(&mut bytes).with_context(|| format!("reading {}", path.display()))?;
-    Ok(String::from_utf8_lossy(&bytes).contains(words))
+    Ok(String::from_utf8_lossy(&bytes).lines().any(|line| words.iter().all(|word| line.contains(word))))
 }
 
 /// A panic's first line, or an event of level ERROR as text (`TIME ERROR target: message`) or as JSON.
@@ -121,11 +121,12 @@ mod tests {
     fn words_count_only_behind_the_place_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("n1.log");
-        std::fs::write(&path, "clock control\n").unwrap();
-        assert!(says(&path, 0, "clock control").unwrap());
-        assert!(!says(&path, 14, "clock control").unwrap());
-        assert!(!says(&path, 99, "clock control").unwrap(), "a place behind the end");
-        assert!(says(&folder.path().join("n2.log"), 0, "").is_err());
+        std::fs::write(&path, "clock control\nrate 2\n").unwrap();
+        assert!(says(&path, 0, &["clock control"]).unwrap());
+        assert!(!says(&path, 14, &["clock control"]).unwrap());
+        assert!(!says(&path, 0, &["clock control", "rate 2"]).unwrap(), "not in one line");
+        assert!(!says(&path, 99, &["clock control"]).unwrap(), "a place behind the end");
+        assert!(says(&folder.path().join("n2.log"), 0, &[""]).is_err());
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Carries the schedule out, and notes what was really done and whether it took hold.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gossip_check::history::Value;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::Cluster;
@@ -12,16 +12,37 @@ use crate::gate::Gate;
 use crate::proxy::{Rule, Way};
 use crate::recorder::Recorder;
 use crate::schedule::{Action, ClientFault, Cut, How, Schedule, Skew, Step, Who, node_name};
+use crate::workload::Twins;
+
+/// A fault on links that is in force: what it was, and what these links had seen of faults when it began.
+#[derive(Clone, Debug)]
+struct OnLinks {
+    value: Value,
+    hit: Hit,
+    before: u64,
+}
+
+/// Where a fault on links is to be seen.
+#[derive(Clone, Debug)]
+enum Hit {
+    /// On these links between nodes, from and to.
+    Peers(BTreeSet<(usize, usize)>),
+    /// Between clients and this node.
+    Clients(usize),
+    /// In requests that were sent twice and answered.
+    Twins,
+}
 
 /// What the nemesis acts on beside the cluster.
 #[derive(Debug)]
 pub struct Nemesis {
     recorder: Recorder,
     gate: Gate,
-    duplicate: watch::Sender<bool>,
-    /// Effects on links when the present partition began, and what it was.
-    partition: Option<(u64, Value)>,
-    client_fault: Option<(u64, Value)>,
+    twins: Twins,
+    partition: Option<OnLinks>,
+    client_fault: Option<OnLinks>,
+    /// The workers that were told to stop, as noted.
+    stalled: Option<Value>,
 }
 
 /// Why something was not done, or had no effect.
@@ -42,9 +63,9 @@ fn edn(text: &str) -> Value {
 }
 
 impl Nemesis {
-    /// A nemesis that stops workers at `gate` and turns `duplicate` on and off.
-    pub fn new(recorder: Recorder, gate: Gate, duplicate: watch::Sender<bool>) -> Self {
-        Nemesis { recorder, gate, duplicate, partition: None, client_fault: None }
+    /// A nemesis that stops workers at `gate` and turns `twins` on and off.
+    pub fn new(recorder: Recorder, gate: Gate, twins: Twins) -> Self {
+        Nemesis { recorder, gate, twins, partition: None, client_fault: None, stalled: None }
     }
 
     /// Carries out the steps, each at its offset from `begun`.
@@ -90,8 +111,8 @@ impl Nemesis {
             Action::StartPartition(cut, how) => Ok(self.start_partition(cut, *how, cluster).await),
             Action::StopPartition => {
                 cluster.wiring.mend();
-                self.took_hold("start-partition", self.partition.clone(), cluster);
-                self.partition = None;
+                let partition = self.partition.take();
+                self.took_hold("start-partition", partition, cluster);
                 Ok(Value::Nil)
             }
             Action::Kill(who) => {
@@ -114,10 +135,12 @@ impl Nemesis {
             Action::Resume => Ok(names(&cluster.resume_all()?)),
             Action::PauseWorkers(workers) => {
                 self.gate.stop(workers);
-                Ok(edn(&action.value()))
+                let value = edn(&action.value());
+                self.stalled = Some(value.clone());
+                Ok(value)
             }
             Action::ResumeWorkers => {
-                self.gate.open();
+                self.resume_workers();
                 Ok(edn(&action.value()))
             }
             Action::Skew(skews) => self.skew(skews, cluster).await,
@@ -133,21 +156,47 @@ impl Nemesis {
             Action::Grow => Ok(names(&cluster.grow().await?)),
             Action::StartClientFault(who, fault) => Ok(self.start_client_fault(*who, *fault, cluster).await),
             Action::StopClientFault => {
-                self.duplicate.send_replace(false);
+                self.twins.set(false);
                 cluster.wiring.mend_clients();
-                self.took_hold("start-client-fault", self.client_fault.clone(), cluster);
-                self.client_fault = None;
+                let fault = self.client_fault.take();
+                self.took_hold("start-client-fault", fault, cluster);
                 Ok(Value::Nil)
             }
         }
     }
 
-    /// Notes a fault as failed whose link saw nothing of it.
-    fn took_hold(&self, f: &str, fault: Option<(u64, Value)>, cluster: &Cluster) {
-        if let Some((before, value)) = fault
-            && cluster.wiring.effects() == before
+    /// How much is seen by now of faults there.
+    fn effects(&self, hit: &Hit, cluster: &Cluster) -> u64 {
+        match hit {
+            Hit::Peers(links) => cluster.wiring.effects(|from, to| links.contains(&(from, to))),
+            Hit::Clients(node) => cluster.wiring.client_effects(*node),
+            Hit::Twins => self.twins.counts()[1],
+        }
+    }
+
+    fn on_links(&self, value: Value, hit: Hit, cluster: &Cluster) -> OnLinks {
+        OnLinks { before: self.effects(&hit, cluster), value, hit }
+    }
+
+    /// Notes a fault as failed of which nothing was seen where it was.
+    fn took_hold(&self, f: &str, fault: Option<OnLinks>, cluster: &Cluster) {
+        let Some(OnLinks { value, hit, before }) = fault else { return };
+        if self.effects(&hit, cluster) == before {
+            let detail = match hit {
+                Hit::Twins => "no request was sent twice and answered",
+                Hit::Peers(_) | Hit::Clients(_) => "its links lost and slowed no byte",
+            };
+            self.recorder.nemesis(f, value, Some(("no-effect", detail)));
+        }
+    }
+
+    /// Workers go on. Those that were told to stop and never came to the gate were not stopped.
+    fn resume_workers(&mut self) {
+        let stood = self.gate.open();
+        if let Some(value) = self.stalled.take()
+            && stood.is_empty()
         {
-            self.recorder.nemesis(f, value, Some(("no-effect", "no link lost or slowed a byte")));
+            self.recorder.nemesis("pause", value, Some(("no-effect", "no worker came to the gate")));
         }
     }
 
@@ -178,14 +227,13 @@ impl Nemesis {
                 (format!("[:bridge {:?}]", node_name(node)), Box::new(cut))
             }
         };
+        let pairs = (0..all).flat_map(|from| (0..all).map(move |to| (from, to)));
+        let links: BTreeSet<(usize, usize)> = pairs.filter(|&(from, to)| from != to && cuts(from, to)).collect();
+        let words = links.iter().map(|&(from, to)| format!("[{:?} {:?}]", node_name(from), node_name(to)));
+        let words = words.collect::<Vec<_>>().join(" ");
+        let value = edn(&format!("{{:shape {shape} :how {} :cut [{words}]}}", how.edn()));
+        self.partition = Some(self.on_links(value.clone(), Hit::Peers(links), cluster));
         cluster.wiring.spoil(how.into(), &cuts);
-        let links: Vec<String> = (0..all)
-            .flat_map(|from| (0..all).map(move |to| (from, to)))
-            .filter(|&(from, to)| from != to && cuts(from, to))
-            .map(|(from, to)| format!("[{:?} {:?}]", node_name(from), node_name(to)))
-            .collect();
-        let value = edn(&format!("{{:shape {shape} :how {} :cut [{}]}}", how.edn(), links.join(" ")));
-        self.partition = Some((cluster.wiring.effects(), value.clone()));
         value
     }
 
@@ -198,24 +246,39 @@ impl Nemesis {
             ClientFault::Duplicate => (Way::Pass, Way::Pass),
         };
         let value = edn(&format!("{{:node {:?} :how {}}}", node_name(node), fault.edn()));
+        let hit = if fault == ClientFault::Duplicate { Hit::Twins } else { Hit::Clients(node) };
+        self.client_fault = Some(self.on_links(value.clone(), hit, cluster));
         if fault == ClientFault::Duplicate {
-            self.duplicate.send_replace(true);
-            return value;
+            self.twins.set(true);
+        } else {
+            cluster.wiring.set_client(node, Rule { forward, backward });
         }
-        cluster.wiring.set_client(node, Rule { forward, backward });
-        self.client_fault = Some((cluster.wiring.effects(), value.clone()));
         value
     }
 
-    async fn skew(&self, skews: &[(Who, Skew)], cluster: &Cluster) -> Result<Value, Miss> {
-        let mut value = Value::map(Vec::<(String, Value)>::new());
-        let before = cluster.log_lengths();
-        for (who, skew) in skews {
-            let node = self.resolve(*who, cluster).await;
-            cluster.skew(node, *skew)?;
-            value = value.with(&node_name(node), edn(&skew.edn()));
+    /// Bends the clocks of the nodes that run: one that is down or stopped takes nothing. Answers who took what.
+    async fn skew(&self, skews: &[(Who, Skew)], cluster: &mut Cluster) -> Result<Value, Miss> {
+        let mut bent = Vec::new();
+        for &(who, skew) in skews {
+            let node = self.resolve(who, cluster).await;
+            if cluster.is_running(node) {
+                let before = cluster.log_length(node);
+                cluster.skew(node, skew)?;
+                bent.push((node, skew, before));
+            }
         }
-        if !cluster.skew_is_seen(&before).await? {
+        let mut value = Value::map(Vec::<(String, Value)>::new());
+        let mut took = 0;
+        for (node, skew, before) in bent {
+            if cluster.skew_is_seen(node, skew, before).await? {
+                value = value.with(&node_name(node), edn(&skew.edn()));
+                took += 1;
+            } else {
+                // What it did not take in time it shall not take unnoticed later.
+                cluster.skew(node, TRUE_CLOCK)?;
+            }
+        }
+        if took == 0 {
             return Err(Miss("no-effect", "no node took its clocks from the control file".into()));
         }
         Ok(value)
@@ -226,8 +289,8 @@ impl Nemesis {
     /// # Errors
     /// A node cannot be brought back.
     pub async fn heal(&mut self, cluster: &mut Cluster, patience: Duration) -> Result<()> {
-        self.gate.open();
-        self.duplicate.send_replace(false);
+        self.resume_workers();
+        self.twins.set(false);
         cluster.wiring.mend();
         cluster.wiring.mend_clients();
         reset_clocks(cluster)?;
@@ -241,12 +304,17 @@ impl Nemesis {
                 Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
             }
         }
-        cluster.serving(patience).await?;
+        cluster.serving(patience).await
+    }
+
+    /// Notes that every fault is over, that every node serves, and that the load ends here.
+    pub fn all_is_well(&self) {
         self.recorder.nemesis("heal", Value::Nil, None);
-        Ok(())
     }
 }
 
+const TRUE_CLOCK: Skew = Skew { wall_ms: 0, rate_ppm: 1_000_000 };
+
 fn reset_clocks(cluster: &Cluster) -> Result<()> {
-    (0..cluster.nodes.len()).try_for_each(|node| cluster.skew(node, Skew { wall_ms: 0, rate_ppm: 1_000_000 }))
+    (0..cluster.nodes.len()).try_for_each(|node| cluster.skew(node, TRUE_CLOCK))
 }

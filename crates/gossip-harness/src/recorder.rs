@@ -57,6 +57,22 @@ impl Recorder {
         [count(OpType::Ok), count(OpType::Fail), count(OpType::Info)]
     }
 
+    /// How many lines the history has by now.
+    pub fn len(&self) -> usize {
+        self.ops.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether nothing was noted yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether one of the lines behind the first `from` is as asked.
+    pub fn any_since(&self, from: usize, is: impl Fn(&Op) -> bool) -> bool {
+        let ops = self.ops.lock().unwrap_or_else(PoisonError::into_inner);
+        ops.get(from..).is_some_and(|later| later.iter().any(is))
+    }
+
     /// The history so far, numbered.
     pub fn history(&self) -> Vec<Op> {
         let mut ops = self.ops.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -81,6 +97,14 @@ impl Call {
         let Call { recorder, process, f, value } = self;
         let value = add(value);
         recorder.note(|time| Op::new(process, OpType::Ok, f, value, time));
+    }
+
+    /// A section that its holder left when its belief was over: no protection is claimed for it.
+    pub fn overstayed(self, add: impl FnOnce(Value) -> Value) {
+        let Call { recorder, process, f, value } = self;
+        let value = add(value);
+        let detail = "the belief ended inside of the section";
+        recorder.note(|time| Op::new(process, OpType::Fail, f, value, time).with_error("lease-expired", detail));
     }
 
     /// It was refused, or nobody knows. Answers whether the process may go on under its number.

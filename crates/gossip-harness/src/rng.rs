@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 /// `SplitMix64` (Steele, Lea, Flood 2014): tiny, and the same on every platform for ever, which a schedule digest needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream(u64);
 
 impl Stream {

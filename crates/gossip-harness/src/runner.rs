@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use gossip_check::history::{Op, OpType};
 use gossip_check::judge::{Validity, Verdict};
-use gossip_client::{Client, Options};
+use gossip_client::Options;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::cli::options::Spec;
 use crate::cli::progress::Progress;
-use crate::cluster::{Cluster, Plan};
+use crate::cluster::{Cluster, Node, Plan};
 use crate::gate::Gate;
 use crate::logs;
 use crate::nemesis::Nemesis;
@@ -24,10 +25,18 @@ use crate::recorder::Recorder;
 use crate::schedule::{self, Schedule, Shape};
 use crate::store::Folder;
 use crate::verdict::Troubles;
-use crate::workload::{Caller, Mix, Worker, register};
+use crate::workload::{Caller, Course, Kind, Mix, Place, Start, Twins, Watcher, Worker, register};
 
 /// After the faults are over, everything must be well again within this time.
 const LIVENESS: Duration = Duration::from_secs(60);
+/// One attempt of a worker.
+const ATTEMPT: Duration = Duration::from_secs(1);
+/// The lease under which shards are finished at the end.
+const CLOSING_LEASE: Duration = Duration::from_secs(10);
+/// After the last change, all views of the gossip must be the same within this time.
+const GOSSIP_PATIENCE: Duration = Duration::from_secs(15);
+/// Between two exchanges of facts that a node begins, as the service is configured.
+const GOSSIP_ROUND: Duration = Duration::from_millis(500);
 
 /// What came of a run.
 #[derive(Debug)]
@@ -112,22 +121,58 @@ impl Run {
         results::judge_and_store(self, &recorder.history(), troubles, &folder, times)
     }
 
-    fn workers(&self, cluster: &Cluster, recorder: &Recorder, gate: &Gate, switches: &Switches) -> Result<Vec<Worker>> {
+    /// A caller of this run. Each has its own connections, processes and draws.
+    fn caller(&self, knobs: &Knobs, process: usize, lease: Duration, options: Options) -> Result<Caller> {
+        let spec = &self.spec;
+        let start = Start {
+            endpoints: knobs.nodes.iter().map(|node| node.address.clone()).collect(),
+            options,
+            recorder: knobs.recorder.clone(),
+            process: i64::try_from(process)?,
+            // Behind the workers come the closer and the watcher.
+            step: i64::try_from(spec.concurrency + 2)?,
+            lease,
+            seed: spec.seed,
+            rate: spec.rate,
+            twins: knobs.twins.clone(),
+        };
+        Ok(Caller::new(start)?)
+    }
+
+    fn workers(&self, knobs: &Knobs) -> Result<Vec<Worker>> {
         let lease = Duration::from_millis(self.spec.workload.lease_ms());
-        let step = i64::try_from(self.spec.concurrency + 1).unwrap_or(i64::MAX);
-        let endpoints: Vec<String> = cluster.nodes.iter().map(|node| node.address.to_string()).collect();
         let worker = |number: usize| -> Result<Worker> {
             // Few tries: an answer that is open should often stay open.
-            let options = Options { deadline: lease, attempt: lease / 2, retries: 3, ..Options::default() };
-            let client = Client::lazy(endpoints.clone(), options)?;
-            let process = i64::try_from(number)?;
-            let duplicate = switches.duplicate.subscribe();
-            let caller = Caller::new(client, recorder.clone(), process, step, lease, self.spec.seed, duplicate);
-            let rng = Mix::stream(self.spec.seed, number);
-            let over = switches.over.subscribe();
-            Ok(Worker { number, nodes: endpoints.clone(), caller, mix: self.mix, rng, gate: gate.clone(), over, lease })
+            let attempt = ATTEMPT.min(lease / 2);
+            let options = Options { deadline: attempt * 2, attempt, retries: 3, ..Options::default() };
+            Ok(Worker {
+                number,
+                nodes: knobs.nodes.clone(),
+                caller: self.caller(knobs, number, lease, options)?,
+                mix: self.mix,
+                seed: self.spec.seed,
+                course: knobs.course.clone(),
+                gate: knobs.gate.clone(),
+                over: knobs.over.subscribe(),
+                lease,
+            })
         };
         (0..self.spec.concurrency).map(worker).collect()
+    }
+
+    /// Registers, finishes and reads: its process comes after the workers'.
+    fn closer(&self, knobs: &Knobs) -> Result<Caller> {
+        self.caller(knobs, self.spec.concurrency, CLOSING_LEASE, Options::default())
+    }
+
+    /// Watches the gossip, where that is what the workload is about.
+    fn watcher(&self, knobs: &Knobs) -> Result<Option<Watcher>> {
+        if self.spec.workload != Kind::GossipConvergence {
+            return Ok(None);
+        }
+        let options = Options { deadline: ATTEMPT, attempt: ATTEMPT / 2, retries: 0, ..Options::default() };
+        let caller = self.caller(knobs, self.spec.concurrency + 1, CLOSING_LEASE, options)?;
+        Ok(Some(Watcher::new(caller, knobs.nodes.clone())))
     }
 }
 
@@ -142,9 +187,14 @@ pub fn analyze(folder: &Path) -> Result<Outcome> {
     results::judge_and_store(&run, &history, troubles, &folder, times)
 }
 
+/// What the parts of a run share.
 #[derive(Debug)]
-struct Switches {
-    duplicate: watch::Sender<bool>,
+struct Knobs {
+    recorder: Recorder,
+    nodes: Vec<Place>,
+    gate: Gate,
+    twins: Twins,
+    course: Course,
     over: watch::Sender<bool>,
 }
 
@@ -159,54 +209,110 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// All phases. Answers how many seconds the load ran.
     async fn play(&mut self, mut stop: watch::Receiver<bool>, progress: &Progress) -> Result<f64> {
-        let (spec, gate) = (&self.run.spec, Gate::default());
-        let switches = Switches { duplicate: watch::channel(false).0, over: watch::channel(false).0 };
-        let mut closer = self.closer(&switches)?;
-        register(&mut closer, &self.run.mix).await.map_err(anyhow::Error::msg).context("registering the shards")?;
+        let spec = &self.run.spec;
+        let place = |node: &Node| Place { name: node.name.clone(), address: node.address.to_string() };
+        let knobs = Knobs {
+            recorder: self.recorder.clone(),
+            nodes: self.cluster.nodes.iter().map(place).collect(),
+            gate: Gate::default(),
+            twins: Twins::default(),
+            course: Course::new(&self.run.mix),
+            over: watch::channel(false).0,
+        };
+        let mut closer = self.run.closer(&knobs)?;
+        register(&mut closer, &knobs.course).await.map_err(anyhow::Error::msg).context("registering the shards")?;
 
-        let mut tasks = JoinSet::new();
-        let pace = std::sync::Arc::new(Pace::new(spec.rate));
-        for worker in self.run.workers(&self.cluster, &self.recorder, &gate, &switches)? {
-            let pace = std::sync::Arc::clone(&pace);
-            tasks.spawn(async move { worker.run(&pace).await });
-        }
+        let mut load = Load::start(self.run, &knobs)?;
         let begun = Instant::now();
-        let mut nemesis = Nemesis::new(self.recorder.clone(), gate, switches.duplicate.clone());
+        let mut nemesis = Nemesis::new(self.recorder.clone(), knobs.gate.clone(), knobs.twins.clone());
         let limit = Duration::from_secs(spec.time_limit);
-        let load = async {
+        let faults = async {
             nemesis.run(&self.run.schedule, &mut self.cluster, begun).await;
             tokio::time::sleep_until(begun + limit).await;
         };
         tokio::select! {
-            () = load => {}
+            () = faults => {}
             _ = stop.wait_for(|stop| *stop) => progress.say("stopping early: what was recorded is judged"),
             () = progress.follow(begun, limit, || self.recorder.counts()) => {}
         }
         let seconds = begun.elapsed().as_secs_f64();
-        switches.over.send_replace(true);
         progress.say("faults heal");
-        let healed = nemesis.heal(&mut self.cluster, LIVENESS).await;
-        // The last operations end by their own deadlines.
-        while tasks.join_next().await.is_some() {}
-        if let Err(error) = healed {
+        // The load goes on: that the service comes back is seen by those who use it.
+        if let Err(error) = nemesis.heal(&mut self.cluster, LIVENESS).await {
             self.troubles.system.push(format!("after the faults healed: {error:#}"));
         }
+        self.until_a_grant().await;
+        nemesis.all_is_well();
+        knobs.over.send_replace(true);
+        let watcher = load.end(&mut self.troubles).await;
+        // A twin may come one and a half leases late, and then has its attempts.
+        self.troubles.harness.extend(knobs.twins.end(LIVENESS).await);
         progress.say("every shard is driven to its end, every node is read");
-        finish::drive(&mut closer, &self.cluster, &self.run.mix, LIVENESS).await;
-        finish::final_reads(&mut closer, &self.cluster, &self.run.mix, spec.workload, LIVENESS).await;
+        let closing = finish::Closing { nodes: &knobs.nodes, course: &knobs.course, patience: LIVENESS };
+        closing.drive(&mut closer).await;
+        closing.final_reads(&mut closer).await;
+        if let Some(watcher) = watcher {
+            self.settle(watcher).await;
+        }
         Ok(seconds)
     }
 
-    /// The caller that registers, finishes and reads: its process comes after the workers'.
-    fn closer(&self, switches: &Switches) -> Result<Caller> {
-        let spec = &self.run.spec;
-        let endpoints = self.cluster.nodes.iter().map(|node| node.address.to_string()).collect();
-        let options = Options { deadline: Duration::from_secs(10), ..Options::default() };
-        let client = Client::lazy(endpoints, options)?;
-        let (process, step) = (i64::try_from(spec.concurrency)?, i64::try_from(spec.concurrency + 1)?);
-        let lease = Duration::from_secs(10);
-        let duplicate = switches.duplicate.subscribe();
-        Ok(Caller::new(client, self.recorder.clone(), process, step, lease, spec.seed, duplicate))
+    /// The healed service should grant something; whether it did is for the judge.
+    async fn until_a_grant(&self) {
+        let lease = Duration::from_millis(self.run.spec.workload.lease_ms());
+        let (before, until) = (self.recorder.len(), Instant::now() + lease * 2);
+        let granted = |op: &Op| matches!(&op.f[..], "acquire" | "claim") && op.typ == OpType::Ok;
+        while Instant::now() < until && !self.recorder.any_since(before, granted) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The last views of the gossip.
+    async fn settle(&mut self, mut watcher: Watcher) {
+        let (took, doubles) = watcher.settle(GOSSIP_PATIENCE).await;
+        self.troubles.system.extend(doubles);
+        self.troubles.notes.push(match took {
+            Some(took) => {
+                let (seconds, rounds) = (took.as_secs_f64(), took.as_secs_f64() / GOSSIP_ROUND.as_secs_f64());
+                format!(
+                    "gossip: after the last change all views were the same within {seconds:.1} s ({rounds:.0} rounds)"
+                )
+            }
+            None => format!("gossip: after the last change the views were not the same within {GOSSIP_PATIENCE:?}"),
+        });
+    }
+}
+
+/// The tasks of a load.
+struct Load {
+    workers: JoinSet<()>,
+    watcher: Option<JoinHandle<Watcher>>,
+}
+
+impl Load {
+    fn start(run: &Run, knobs: &Knobs) -> Result<Load> {
+        let mut workers = JoinSet::new();
+        let pace = std::sync::Arc::new(Pace::new(run.spec.rate));
+        for worker in run.workers(knobs)? {
+            let pace = std::sync::Arc::clone(&pace);
+            workers.spawn(async move { worker.run(&pace).await });
+        }
+        let watcher = run.watcher(knobs)?.map(|watcher| tokio::spawn(watcher.run(knobs.over.subscribe())));
+        Ok(Load { workers, watcher })
+    }
+
+    /// The last operations end by their own deadlines. A task that panicked did not do its part, and the run says nothing.
+    async fn end(&mut self, troubles: &mut Troubles) -> Option<Watcher> {
+        while let Some(ended) = self.workers.join_next().await {
+            troubles.harness.extend(ended.err().map(|error| format!("a worker of the load: {error}")));
+        }
+        match self.watcher.take()?.await {
+            Ok(watcher) => Some(watcher),
+            Err(error) => {
+                troubles.harness.push(format!("the watcher of the gossip: {error}"));
+                None
+            }
+        }
     }
 }
 
@@ -228,4 +334,21 @@ fn bad_lines(nodes: usize, folder: &Folder) -> Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_of_the_load_that_panics_is_trouble_of_the_harness() {
+        let mut workers = JoinSet::new();
+        workers.spawn(async {});
+        workers.spawn(async { panic!("planted") });
+        let watcher: JoinHandle<Watcher> = tokio::spawn(async { panic!("planted") });
+        let (mut load, mut troubles) = (Load { workers, watcher: Some(watcher) }, Troubles::default());
+        assert!(load.end(&mut troubles).await.is_none());
+        assert_eq!(troubles.harness.len(), 2, "{troubles:?}");
+        assert!(troubles.harness[0].contains("a worker") && troubles.harness[1].contains("the watcher"));
+    }
 }

@@ -5,9 +5,10 @@
 //! while its holder had not given it up. Each thing is counted; nothing here is ever a violation.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
-use super::facts::{Facts, Tally};
-use crate::history::{OpType, Process};
+use super::facts::{Facts, Tally, is_grant};
+use crate::history::{Op, OpType, Process};
 
 /// Something that must have happened in a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,10 @@ pub enum MustHappen {
     Fault(BTreeSet<String>),
     /// A lease ran out and its shard was granted again.
     LeaseExpiry,
+    /// The same, and the holder's belief ended while something was in force: between `start` and the next `stop`.
+    LeaseExpiryDuring { start: String, stop: String },
+    /// A lease was granted after the last of these faults began, and before the nemesis noted `before`, where it did.
+    GrantAfterFaults { faults: BTreeSet<String>, before: String },
 }
 
 impl MustHappen {
@@ -34,7 +39,15 @@ pub(crate) fn check(facts: &Facts<'_>, wanted: &[MustHappen]) -> (Tally, Vec<Str
                 let names: Vec<&str> = fs.iter().map(String::as_str).collect();
                 (faults(facts, fs), format!("no {} took hold", names.join(" or ")))
             }
-            MustHappen::LeaseExpiry => (expiries(facts), "no lease expired".to_owned()),
+            MustHappen::LeaseExpiry => (expiries(facts).count() as u64, "no lease expired".to_owned()),
+            MustHappen::LeaseExpiryDuring { start, stop } => {
+                let spans = spans(facts, start, stop);
+                let ended = expiries(facts).filter(|at| at.is_some_and(|at| spans.iter().any(|s| s.contains(&at))));
+                (ended.count() as u64, format!("no lease expired during a {start}"))
+            }
+            MustHappen::GrantAfterFaults { faults, before } => {
+                (grants_after(facts, faults, before), "nothing was granted after the last fault began".to_owned())
+            }
         };
         tally.count += count;
         if count == 0 {
@@ -56,16 +69,94 @@ fn faults(facts: &Facts<'_>, fs: &BTreeSet<String>) -> u64 {
     count
 }
 
-fn expiries(facts: &Facts<'_>) -> u64 {
-    let mut count = 0;
+/// Leases that ran out, each with the moment at which its holder's belief ended, in real time.
+fn expiries(facts: &Facts<'_>) -> impl Iterator<Item = Option<i64>> {
+    let mut ended = Vec::new();
     for leases in facts.leases.values() {
         let mut timed: Vec<_> = leases.iter().filter_map(|l| Some((l.granted?, l))).collect();
         timed.sort_by_key(|(granted, lease)| (*granted, lease.fence));
         for pair in timed.windows(2) {
             let ((_, a), (granted, b)) = (pair[0], pair[1]);
-            let ran_out = !a.given_up_before(b) && a.first_deadline.is_some() && a.known_deadline <= granted;
-            count += u64::from(ran_out);
+            if !a.given_up_before(b) && a.first_deadline.is_some() && a.known_deadline <= granted {
+                ended.push(a.answers.iter().chain(&a.renewals).filter_map(|c| c.output_int("believed-until")).max());
+            }
         }
     }
-    count
+    ended.into_iter()
+}
+
+fn nemesis_ops<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = (usize, &'a Op)> {
+    let ops = facts.ops.iter().enumerate();
+    ops.filter(|(_, op)| op.process == Process::Nemesis && op.error.is_none() && op.typ != OpType::Fail)
+}
+
+/// The stretches of real time between each `start` and the `stop` that follows it.
+fn spans(facts: &Facts<'_>, start: &str, stop: &str) -> Vec<RangeInclusive<i64>> {
+    let mut spans = Vec::new();
+    let mut open: Option<i64> = None;
+    for (_, op) in nemesis_ops(facts) {
+        if op.f == start {
+            open.get_or_insert(op.time);
+        } else if op.f == stop {
+            spans.extend(open.take().map(|from| from..=op.time));
+        }
+    }
+    spans.extend(open.map(|from| from..=i64::MAX));
+    spans
+}
+
+fn grants_after(facts: &Facts<'_>, faults: &BTreeSet<String>, before: &str) -> u64 {
+    let Some((last, _)) = nemesis_ops(facts).filter(|(_, op)| faults.contains(&*op.f)).last() else { return 0 };
+    let until = nemesis_ops(facts).find(|(at, op)| *at > last && op.f == before).map_or(usize::MAX, |(at, _)| at);
+    facts.calls.iter().filter(|c| is_grant(c.f()) && c.ok() && c.at > last && c.end() < until).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history;
+
+    /// Whether what is wanted happened in a history of these lines.
+    fn happened(wanted: MustHappen, text: &str) -> bool {
+        let ops: Vec<Op> = history::read(text.as_bytes()).collect::<Result<_, _>>().unwrap();
+        check(&Facts::new(&ops, None).unwrap(), &[wanted]).1.is_empty()
+    }
+
+    fn grant(process: u32, fence: u32, granted: u32, deadline: u32, from_s: f64, believed_s: f64) -> String {
+        let (from, to, until) = (from_s * 1e9, from_s * 1e9 + 1e6, believed_s * 1e9);
+        let asked = format!(":shard \"s\" :worker \"w{process}\" :op-id \"{fence}\"");
+        format!(
+            "{{:process {process} :type :invoke :f :acquire :value {{{asked}}} :time {from:.0}}}\n\
+             {{:process {process} :type :ok :f :acquire :value {{{asked} :fence {fence} :granted {granted} \
+             :deadline {deadline} :believed-until {until:.0} :cursor nil}} :time {to:.0}}}\n"
+        )
+    }
+
+    fn nemesis(f: &str, at_s: f64) -> String {
+        format!("{{:process :nemesis :type :info :f :{f} :value nil :time {:.0}}}\n", at_s * 1e9)
+    }
+
+    #[test]
+    fn an_expiry_counts_only_if_the_belief_ended_during_the_pause() {
+        let wanted = || MustHappen::LeaseExpiryDuring { start: "pause".into(), stop: "resume".into() };
+        let run = |pause: f64, resume: f64| {
+            grant(0, 1, 0, 2000, 0.1, 1.9)
+                + &nemesis("pause", pause)
+                + &nemesis("resume", resume)
+                + &{ grant(1, 2, 4000, 6000, 4.0, 5.8) }
+        };
+        assert!(happened(wanted(), &run(1.0, 3.0)));
+        assert!(!happened(wanted(), &run(2.0, 3.0)), "it had ended before");
+        assert!(happened(MustHappen::LeaseExpiry, &run(2.0, 3.0)));
+    }
+
+    #[test]
+    fn a_grant_must_come_after_the_last_fault_and_before_the_end() {
+        let wanted = || MustHappen::GrantAfterFaults { faults: ["kill".to_owned()].into(), before: "heal".into() };
+        let early = grant(0, 1, 0, 2000, 0.1, 1.9) + &nemesis("kill", 1.0);
+        assert!(!happened(wanted(), &(early.clone() + &nemesis("heal", 3.0) + &grant(1, 2, 4000, 6000, 4.0, 5.8))));
+        assert!(happened(wanted(), &(early.clone() + &grant(1, 2, 2500, 4500, 2.5, 4.3) + &nemesis("heal", 3.0))));
+        let again = early + &grant(1, 2, 2500, 4500, 2.5, 4.3) + &nemesis("kill", 3.0) + &nemesis("heal", 4.0);
+        assert!(!happened(wanted(), &again), "nothing after the last one");
+    }
 }

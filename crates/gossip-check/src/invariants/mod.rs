@@ -4,6 +4,7 @@
 pub(crate) mod coverage;
 pub(crate) mod facts;
 mod g1;
+mod g2;
 pub(crate) mod leases;
 mod refusals;
 mod s1;
@@ -37,12 +38,14 @@ pub enum Invariant {
     S7,
     S8,
     G1,
+    /// Judged where a bound is set.
+    G2,
     /// That the nemesis did what the schedule's name says.
     Faults,
 }
 
 impl Invariant {
-    /// All that every history can be judged by. [`Invariant::Faults`] needs to be told what to look for.
+    /// All that every history can be judged by. [`Invariant::G2`] needs a bound, [`Invariant::Faults`] to be told what to look for.
     pub const CATALOGUE: [Self; 9] =
         [Self::S1, Self::S2, Self::S3, Self::S4, Self::S5, Self::S6, Self::S7, Self::S8, Self::G1];
 
@@ -57,6 +60,7 @@ impl Invariant {
             Self::S7 => "S7",
             Self::S8 => "S8",
             Self::G1 => "G1",
+            Self::G2 => "G2",
             Self::Faults => "F",
         }
     }
@@ -72,8 +76,14 @@ impl Invariant {
             Self::S7 => "Cursor",
             Self::S8 => "Durability",
             Self::G1 => "Gossip convergence",
+            Self::G2 => "Gossip speed",
             Self::Faults => "Faults took hold",
         }
+    }
+
+    /// [`Invariant::G2`]: the bound is in nanoseconds.
+    pub(crate) fn check_speed(facts: &Facts<'_>, bound: i64) -> Tally {
+        g2::check(facts, bound)
     }
 
     pub(crate) fn check(self, facts: &Facts<'_>) -> Tally {
@@ -87,7 +97,7 @@ impl Invariant {
             Self::S7 => s7::check(facts),
             Self::S8 => s8::check(facts),
             Self::G1 => g1::check(facts),
-            Self::Faults => Tally::default(),
+            Self::G2 | Self::Faults => Tally::default(),
         }
     }
 }
@@ -108,7 +118,7 @@ impl FromStr for Invariant {
 
     /// From an id, in either case.
     fn from_str(id: &str) -> Result<Self, Self::Err> {
-        let all = Self::CATALOGUE.into_iter().chain([Self::Faults]);
+        let all = Self::CATALOGUE.into_iter().chain([Self::G2, Self::Faults]);
         all.into_iter().find(|i| i.id().eq_ignore_ascii_case(id)).ok_or_else(|| UnknownInvariant(id.to_owned()))
     }
 }

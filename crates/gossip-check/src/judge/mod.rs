@@ -107,6 +107,8 @@ pub struct Options {
     pub rates_are_sane: Option<bool>,
     /// What must have happened, or else the run did not test what its name says and is unknown.
     pub must_happen: Vec<MustHappen>,
+    /// Within how many nanoseconds a published fact must be seen wherever it can go; none leaves the gossip's speed unjudged.
+    pub gossip_bound_ns: Option<i64>,
     /// When the search for a linearization gives up; none leaves it out.
     pub linearizability: Option<Limits>,
 }
@@ -118,6 +120,7 @@ impl Default for Options {
             required: BTreeSet::new(),
             rates_are_sane: None,
             must_happen: Vec::new(),
+            gossip_bound_ns: None,
             linearizability: Some(Limits::default()),
         }
     }
@@ -178,6 +181,10 @@ pub fn judge(ops: &[Op], options: &Options) -> Result<Verdict, HistoryError> {
     let mut checks: Vec<Check> = Vec::new();
     for &id in &options.invariants {
         checks.push(finish(id, id.check(&facts), options.required.contains(&id), note(id, &facts)));
+    }
+    if let Some(bound) = options.gossip_bound_ns {
+        let tally = Invariant::check_speed(&facts, bound);
+        checks.push(finish(Invariant::G2, tally, options.required.contains(&Invariant::G2), None));
     }
     if !options.must_happen.is_empty() {
         let (tally, missing) = coverage::check(&facts, &options.must_happen);

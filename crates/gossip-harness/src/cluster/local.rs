@@ -52,6 +52,7 @@ pub struct Cluster {
     /// The links.
     pub wiring: Wiring,
     plan: Plan,
+    /// The harness's own way to the nodes, past every proxy: its questions must not count as what a fault did to the load.
     client: Client,
     deaths: Vec<String>,
     // Goes with the cluster.
@@ -78,7 +79,7 @@ impl Cluster {
             Ok(Node { name, address, process, port, data, clock, out: false })
         };
         let nodes = ports.into_iter().enumerate().map(node).collect::<Result<Vec<_>>>()?;
-        let addresses = nodes.iter().map(|node| node.address.to_string()).collect();
+        let addresses = real.iter().map(SocketAddr::to_string).collect();
         let options =
             Options { attempt: Duration::from_secs(1), deadline: Duration::from_secs(5), ..Options::default() };
         let client = Client::lazy(addresses, options)?;
@@ -130,15 +131,20 @@ impl Cluster {
         arguments
     }
 
-    /// A client of the cluster.
-    pub fn client(&self) -> &Client {
-        &self.client
+    /// A client that asks this node alone, not by way of a proxy.
+    fn direct(&self, number: usize) -> Client {
+        self.client.pinned(&format!("{}:{}", Ipv4Addr::LOCALHOST, self.nodes[number].port.number()))
+    }
+
+    /// A client that asks the leader directly; where nobody leads, one that looks for it by hints, which lead through proxies.
+    async fn at_leader(&self) -> Client {
+        self.leader().await.map_or_else(|| self.client.clone(), |leader| self.direct(leader))
     }
 
     /// The number of the node that leads, as the nodes themselves see it.
     pub async fn leader(&self) -> Option<usize> {
         let asked = (0..self.nodes.len()).map(|number| async move {
-            let client = self.client.pinned(&self.nodes[number].address.to_string());
+            let client = self.direct(number);
             let status = tokio::time::timeout(Duration::from_millis(300), client.status()).await.ok()?.ok()?;
             (status.ready && status.leader == status.node).then_some((status.term, number))
         });
@@ -154,17 +160,16 @@ impl Cluster {
         for number in 0..self.nodes.len() {
             loop {
                 self.note_deaths();
-                let node = &mut self.nodes[number];
-                if !node.process.is_up() {
-                    let name = node.name.clone();
+                if !self.nodes[number].process.is_up() {
+                    let name = &self.nodes[number].name;
                     bail!("{name} does not run: {}", tail(&self.log(number)));
                 }
-                let client = self.client.pinned(&node.address.to_string());
+                let client = self.direct(number);
                 if client.status().await.is_ok_and(|status| status.ready) {
                     break;
                 }
                 if start.elapsed() > patience {
-                    bail!("{} does not serve within {patience:?}", node.name);
+                    bail!("{} does not serve within {patience:?}", self.nodes[number].name);
                 }
                 sleep(Duration::from_millis(50)).await;
             }
@@ -246,20 +251,27 @@ impl Cluster {
         self.plan.logs.join(format!("{}.log", self.nodes[number].name))
     }
 
-    /// How long each node's log is by now, in bytes.
-    pub fn log_lengths(&self) -> Vec<u64> {
-        let length = |number| std::fs::metadata(self.log(number)).map_or(0, |log| log.len());
-        (0..self.nodes.len()).map(length).collect()
+    /// Whether this node runs and is not stopped.
+    pub fn is_running(&mut self, number: usize) -> bool {
+        let process = &mut self.nodes[number].process;
+        process.is_up() && !process.is_paused()
     }
 
-    /// Waits until a node says in its log, behind `from`, that its clocks were bent. `false`: none does, as when all of them stand.
+    /// How long a node's log is by now, in bytes.
+    pub fn log_length(&self, number: usize) -> u64 {
+        std::fs::metadata(self.log(number)).map_or(0, |log| log.len())
+    }
+
+    /// Waits until a node says in its log, behind its first `from` bytes, that it took these clocks for its own. `false`: it did not.
     ///
     /// # Errors
-    /// A log cannot be read.
-    pub async fn skew_is_seen(&self, from: &[u64]) -> Result<bool> {
+    /// The log cannot be read.
+    pub async fn skew_is_seen(&self, number: usize, skew: Skew, from: u64) -> Result<bool> {
+        let wall = format!("\"wall_offset_ms\":{},", skew.wall_ms);
+        let wall_last = format!("\"wall_offset_ms\":{}}}", skew.wall_ms);
         for _ in 0..100 {
-            for (number, &from) in from.iter().enumerate() {
-                if logs::says(&self.log(number), from, "\"clock control\"")? {
+            for wall in [&wall, &wall_last] {
+                if logs::says(&self.log(number), from, &["\"clock control\"", wall])? {
                     return Ok(true);
                 }
             }
@@ -290,7 +302,7 @@ impl Cluster {
         self.note_deaths();
         self.nodes[number].out = true;
         // An error may have taken effect all the same: `grow` asks the group which it was.
-        self.client.remove_node(&name).await.with_context(|| format!("removing {name}"))?;
+        self.at_leader().await.remove_node(&name).await.with_context(|| format!("removing {name}"))?;
         self.empty(number).await
     }
 
@@ -315,7 +327,7 @@ impl Cluster {
     /// # Errors
     /// The group did not do it in time.
     pub async fn grow(&mut self) -> Result<Vec<usize>> {
-        let members = self.client.members().await.context("asking for the members")?;
+        let members = self.at_leader().await.members().await.context("asking for the members")?;
         let mut grown = Vec::new();
         for number in (0..self.nodes.len()).filter(|&number| self.nodes[number].out).collect::<Vec<_>>() {
             let (name, address) = (self.nodes[number].name.clone(), self.nodes[number].address.to_string());
@@ -328,7 +340,7 @@ impl Cluster {
             // Listed and down: it was added before, and the answer was lost.
             if !listed {
                 self.empty(number).await?;
-                self.client.add_node(&name, &address).await.with_context(|| format!("adding {name}"))?;
+                self.at_leader().await.add_node(&name, &address).await.with_context(|| format!("adding {name}"))?;
             }
             let others: Vec<_> =
                 self.nodes.iter().filter(|node| node.name != name).map(|node| node.address.to_string()).collect();

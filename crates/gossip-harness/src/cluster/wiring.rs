@@ -72,9 +72,15 @@ impl Wiring {
         }
     }
 
-    /// How often a fault took an effect on any link so far.
-    pub fn effects(&self) -> u64 {
-        self.peers.values().chain(&self.clients).map(|link| link.counters().effects()).sum()
+    /// How often a fault took an effect so far on the links that carry what `cut` stops.
+    pub fn effects(&self, cut: impl Fn(usize, usize) -> bool) -> u64 {
+        let hit = self.peers.iter().filter(|((from, to), _)| cut(*from, *to) || cut(*to, *from));
+        hit.map(|(_, link)| link.counters().effects()).sum()
+    }
+
+    /// How often a fault took an effect so far between clients and `node`.
+    pub fn client_effects(&self, node: usize) -> u64 {
+        self.clients.get(node).map_or(0, |link| link.counters().effects())
     }
 }
 

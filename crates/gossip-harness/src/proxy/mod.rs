@@ -8,15 +8,17 @@ mod pump;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use self::pump::{Taint, pump, swallow};
+use self::pump::{Ended, Taint, pump, swallow};
 
 /// What happens to bytes that flow one way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,9 +167,17 @@ async fn connection(near: TcpStream, target: SocketAddr, mut rule: watch::Receiv
     let (near_in, near_out) = near.into_split();
     let (far_in, far_out) = far.into_split();
     let taint = Taint::default();
+    let there = pump(near_in, far_out, rule.clone(), |r| r.forward, &taint, &counters);
+    let back = pump(far_in, near_out, rule.clone(), |r| r.backward, &taint, &counters);
+    let both = async {
+        match select(pin!(there), pin!(back)).await {
+            Either::Left((Ended::Closed, other)) => drop(other.await),
+            Either::Right((Ended::Closed, other)) => drop(other.await),
+            Either::Left((Ended::Broken, _)) | Either::Right((Ended::Broken, _)) => {}
+        }
+    };
     tokio::select! {
-        () = pump(near_in, far_out, rule.clone(), |r| r.forward, &taint, &counters) => {}
-        () = pump(far_in, near_out, rule.clone(), |r| r.backward, &taint, &counters) => {}
+        () = both => {}
         () = taint.doom(rule) => { Counters::add(&counters.torn, 1); }
     }
 }

@@ -1,7 +1,9 @@
 //! One direction of one connection.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::future::{Either, select};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -42,6 +44,15 @@ struct Chunk {
     bytes: Vec<u8>,
 }
 
+/// How one direction of a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its sender closed it, and everything that was under way has arrived: the other direction goes on.
+    Closed,
+    /// Torn, or a side broke: nothing more passes, either way.
+    Broken,
+}
+
 /// Carries bytes from `from` to `to` as the rule in force says, until either side closes or the connection is torn.
 pub(super) async fn pump(
     mut from: OwnedReadHalf,
@@ -50,18 +61,24 @@ pub(super) async fn pump(
     way: impl Fn(Rule) -> Way,
     taint: &Taint,
     counters: &Counters,
-) {
+) -> Ended {
     let (queue, arriving) = mpsc::channel(QUEUE);
-    let reading = async {
+    let (mut ruled, way) = (rule.clone(), &way);
+    let reading = async move {
         let mut buffer = vec![0; CHUNK];
         // What a tear lets pass is counted from the moment it began.
         let mut budget = None;
         loop {
             let n = match from.read(&mut buffer).await {
-                Ok(0) | Err(_) => return,
+                Ok(0) => {
+                    // A cut link loses the farewell as well, until it heals. Then what is in the queue arrives, and the writer ends.
+                    let _ = ruled.wait_for(|rule| way(*rule) != Way::Drop).await;
+                    return Ended::Closed;
+                }
+                Err(_) => return Ended::Broken,
                 Ok(n) => n,
             };
-            let now = way(*rule.borrow());
+            let now = way(*ruled.borrow());
             if !matches!(now, Way::Tear { .. }) {
                 budget = None;
             }
@@ -84,19 +101,21 @@ pub(super) async fn pump(
                 }
             };
             if n > 0 && queue.send(Chunk { due, bytes: buffer[..n].to_vec() }).await.is_err() {
-                return;
+                return Ended::Broken;
             }
             if torn {
                 Counters::add(&counters.torn, 1);
                 // The last bytes are under way.
                 sleep(Duration::from_millis(2)).await;
-                return;
+                return Ended::Broken;
             }
         }
     };
-    tokio::select! {
-        () = reading => {}
-        () = writing(arriving, to, &rule, &way, counters) => {}
+    let (reading, writing) = (pin!(reading), pin!(writing(arriving, to, &rule, way, counters)));
+    match select(reading, writing).await {
+        Either::Left((Ended::Closed, writing)) => writing.await,
+        Either::Left((Ended::Broken, _)) => Ended::Broken,
+        Either::Right((ended, _)) => ended,
     }
 }
 
@@ -104,9 +123,9 @@ async fn writing(
     mut arriving: mpsc::Receiver<Chunk>,
     mut to: OwnedWriteHalf,
     rule: &watch::Receiver<Rule>,
-    way: &impl Fn(Rule) -> Way,
+    way: impl Fn(Rule) -> Way,
     counters: &Counters,
-) {
+) -> Ended {
     while let Some(Chunk { due, bytes }) = arriving.recv().await {
         if due > Instant::now() {
             sleep_until(due).await;
@@ -125,12 +144,14 @@ async fn writing(
                 _ => rest.len(),
             };
             if to.write_all(&rest[..part]).await.is_err() {
-                return;
+                return Ended::Broken;
             }
             Counters::add(&counters.passed, part);
             rest = &rest[part..];
         }
     }
+    // Only this direction: a client that has said all may still wait for the answer.
+    if to.shutdown().await.is_err() { Ended::Broken } else { Ended::Closed }
 }
 
 /// Holds a connection that never gets an answer, until the link heals or the caller gives up.

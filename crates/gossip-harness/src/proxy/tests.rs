@@ -120,3 +120,33 @@ async fn delay_and_throttle_slow_down_and_lose_nothing() {
     assert!(begun.elapsed() >= Duration::from_millis(80), "{:?}", begun.elapsed());
     assert_eq!(link.counters().slowed.load(Ordering::Relaxed), 1004);
 }
+
+/// Sends back what it gets once the other side has said everything, and not before.
+async fn late_echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.unwrap();
+        stream.write_all(&all).await.unwrap();
+        stream.shutdown().await.unwrap();
+    });
+    address
+}
+
+#[tokio::test]
+async fn who_closes_its_half_loses_nothing_and_still_gets_the_answer() {
+    let slow = Way::Throttle(4_000_000);
+    for rule in [Rule::default(), Rule::both(Way::Delay(Duration::from_millis(40))), Rule::both(slow)] {
+        let link = Link::open(late_echo().await).await.unwrap();
+        link.set(rule);
+        let mut stream = TcpStream::connect(link.address()).await.unwrap();
+        let text: Vec<u8> = (0..400_000u32).map(|i| (i % 241) as u8).collect();
+        stream.write_all(&text).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back).await.unwrap();
+        assert!(back == text, "{rule:?}: {} of {} bytes came back", back.len(), text.len());
+    }
+}

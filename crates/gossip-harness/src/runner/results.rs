@@ -51,6 +51,8 @@ struct Note {
     wall_ms: u64,
     trouble_of_nodes: Vec<String>,
     trouble_of_harness: Vec<String>,
+    #[serde(default)]
+    measured: Vec<String>,
 }
 
 pub(super) fn note(run: &Run, troubles: &Troubles, folder: &Folder, times: Times) -> Result<()> {
@@ -72,6 +74,7 @@ pub(super) fn note(run: &Run, troubles: &Troubles, folder: &Folder, times: Times
         wall_ms: u64::try_from(wall.as_millis())?,
         trouble_of_nodes: troubles.system.clone(),
         trouble_of_harness: troubles.harness.clone(),
+        measured: troubles.notes.clone(),
     };
     folder.write("run.json", &(serde_json::to_string_pretty(&note)? + "\n"))
 }
@@ -96,7 +99,7 @@ pub(super) fn recall(folder: &Folder) -> Result<(Run, Troubles, Times)> {
     };
     let run = Run { digest: note.schedule_digest, ..Run::new(spec) };
     let wall = UNIX_EPOCH + Duration::from_millis(note.wall_ms);
-    let troubles = Troubles { system: note.trouble_of_nodes, harness: note.trouble_of_harness };
+    let troubles = Troubles { system: note.trouble_of_nodes, harness: note.trouble_of_harness, notes: note.measured };
     Ok((run, troubles, Times { seconds: note.load_seconds, wall }))
 }
 
@@ -156,7 +159,9 @@ fn describe(troubles: &Troubles) -> String {
         }
         lines.iter().fold(format!("\n{title}:\n"), |text, line| text + "  " + line + "\n")
     };
-    section("Trouble of the nodes", &troubles.system) + &section("Trouble of the harness", &troubles.harness)
+    section("Trouble of the nodes", &troubles.system)
+        + &section("Trouble of the harness", &troubles.harness)
+        + &section("Measured", &troubles.notes)
 }
 
 fn info(run: &Run, seconds: f64) -> RunInfo {

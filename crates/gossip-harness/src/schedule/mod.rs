@@ -152,7 +152,7 @@ pub enum ClientFault {
         /// By so much.
         millis: u64,
     },
-    /// Each request is sent a second time, to another node.
+    /// Each mutation is sent a second time, over another way and perhaps much later.
     Duplicate,
     /// Connections are accepted and never answered.
     Hang,

@@ -1,22 +1,33 @@
 //! The workload catalogue.
 
+mod asymmetric_partition;
+mod caller;
 mod calls;
 mod checkpoint_fence;
 mod concurrent_acquisition;
+mod course;
 mod crash_recovery;
 mod full_lifecycle;
+mod full_partition;
 mod gossip_convergence;
 mod keys;
 mod lease_exclusivity;
-mod partitioned;
 mod process_pause;
+mod reads;
 mod session;
 mod shard_acquisition;
 mod split_correctness;
+mod twins;
+mod values;
+mod watch;
 mod worker;
 
-pub use calls::{Caller, MAIN, Outcome, SIDE, run_of};
+pub use caller::{Caller, Outcome, Start};
+pub use course::{Course, run_of};
+pub use reads::Place;
 pub use session::{Extra, Finish, Mix, Session};
+pub use twins::Twins;
+pub use watch::Watcher;
 pub use worker::{Worker, register};
 
 use gossip_check::invariants::Invariant;
@@ -38,9 +49,9 @@ pub enum Kind {
     ConcurrentAcquisition,
     /// See `crash_recovery.rs`.
     CrashRecovery,
-    /// See `partitioned.rs`.
+    /// See `full_partition.rs`.
     FullPartition,
-    /// See `partitioned.rs`.
+    /// See `asymmetric_partition.rs`.
     AsymmetricPartition,
     /// See `process_pause.rs`.
     ProcessPause,
@@ -117,7 +128,8 @@ impl Kind {
             Kind::SplitCorrectness => split_correctness::MIX,
             Kind::ConcurrentAcquisition => concurrent_acquisition::MIX,
             Kind::CrashRecovery => crash_recovery::MIX,
-            Kind::FullPartition | Kind::AsymmetricPartition => partitioned::MIX,
+            Kind::FullPartition => full_partition::MIX,
+            Kind::AsymmetricPartition => asymmetric_partition::MIX,
             Kind::ProcessPause => process_pause::MIX,
             Kind::GossipConvergence => gossip_convergence::MIX,
             Kind::FullLifecycle => full_lifecycle::MIX,
@@ -130,7 +142,7 @@ impl Kind {
         let mut required = vec![I::S1, I::S2, I::S4, I::S6, I::S7, I::S8];
         match self {
             Kind::ConcurrentAcquisition => {}
-            Kind::GossipConvergence => required.push(I::G1),
+            Kind::GossipConvergence => required.extend([I::G1, I::G2]),
             Kind::SplitCorrectness | Kind::CrashRecovery => required.push(I::S3),
             Kind::LeaseExclusivity | Kind::CheckpointFence => required.push(I::S5),
             Kind::FullLifecycle => required.extend([I::S3, I::S5]),
@@ -139,8 +151,12 @@ impl Kind {
         required
     }
 
-    /// The length of its leases.
+    /// The length of its leases. Faults are drawn to outlast one.
     pub fn lease_ms(self) -> u64 {
-        2_000
+        match self {
+            // Facts must have time to go round by way of a third node, or to fail to.
+            Kind::GossipConvergence => 5_000,
+            _ => 2_000,
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! What a worker means to do: sessions, drawn from the seed before the run.
 //!
 //! A session takes one lease, works under it and ends it in some way. What comes of it depends on the service and on the faults;
-//! what is *meant* does not, and goes into the schedule's digest.
+//! what is *meant* does not, and goes into the schedule's digest. So each session draws from a stream of its own: how much one
+//! draws depends on its answers, and must not shift the next.
 
 use std::fmt::Write as _;
 
@@ -33,13 +34,13 @@ pub enum Extra {
     Replay,
     /// Uses its first op id for another request.
     Reuse,
-    /// Reads the shard, from any node.
+    /// Reads a shard, from any node.
     Read,
-    /// Unparks the shard first.
+    /// Reads the whole run, from any node.
+    ReadRun,
+    /// Unparks a shard first.
     Unpark,
-    /// Ends the side run.
-    CancelSide,
-    /// Wants the main run to be complete, long before it is.
+    /// Wants the run to be complete, long before it is.
     CompleteEarly,
 }
 
@@ -47,8 +48,8 @@ pub enum Extra {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// The root to acquire; `None`: claim whatever is free.
-    pub root: Option<usize>,
-    /// In the side run, which is cancelled on the way.
+    pub root: Option<u64>,
+    /// In the side run, which is ended on the way.
     pub side: bool,
     /// Waits in line if the lease is held.
     pub wait: bool,
@@ -62,15 +63,22 @@ pub struct Session {
     pub finish: Finish,
     /// What else.
     pub extra: Extra,
+    /// What it draws with on the way: steps of the cursor, cuts, nodes to be asked.
+    pub dice: Stream,
 }
 
 /// From what sessions are drawn. Numbers are weights or percentages.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
-    /// Roots of the main run.
+    /// Roots of a main run.
     pub roots: usize,
-    /// Roots of the side run; 0: there is none.
+    /// Sessions, of all workers together, after which the load moves on to a fresh main run, before this one's shards are used
+    /// up; 0: its shards never end, and it stays.
+    pub sessions: u64,
+    /// Roots of a side run; 0: there is none.
     pub side_roots: usize,
+    /// Sessions after which a side run is ended and another one begins.
+    pub side_sessions: u64,
     /// Sessions that claim instead of naming a root, in percent.
     pub claim: u64,
     /// Sessions that wait in line, in percent.
@@ -99,14 +107,20 @@ fn weighted<T: Copy, const N: usize>(rng: &mut Stream, weights: &[u64; N], items
 }
 
 impl Mix {
-    /// The next session of a worker.
-    pub fn draw(&self, rng: &mut Stream) -> Session {
+    /// The sessions of a worker, one after the other and without an end.
+    pub fn sessions(&self, seed: u64, worker: usize) -> impl Iterator<Item = Session> + Send + use<> {
+        let mix = *self;
+        (0u64..).map(move |number| mix.draw(Stream::new(seed, &format!("worker-{worker}-session-{number}"))))
+    }
+
+    fn draw(&self, mut dice: Stream) -> Session {
         use Extra as E;
         use Finish as F;
+        let rng = &mut dice;
         let side = self.side_roots > 0 && rng.chance(15);
         let roots = if side { self.side_roots } else { self.roots };
         Session {
-            root: (!rng.chance(self.claim)).then(|| rng.below(roots as u64) as usize),
+            root: (!rng.chance(self.claim)).then(|| rng.below(roots as u64)),
             side,
             wait: rng.chance(self.wait),
             checkpoints: rng.between(1, self.checkpoints),
@@ -120,8 +134,9 @@ impl Mix {
             extra: weighted(
                 rng,
                 &self.extra,
-                [E::None, E::Replay, E::Reuse, E::Read, E::Unpark, E::CancelSide, E::CompleteEarly],
+                [E::None, E::Replay, E::Reuse, E::Read, E::ReadRun, E::Unpark, E::CompleteEarly],
             ),
+            dice,
         }
     }
 
@@ -129,17 +144,11 @@ impl Mix {
     pub fn intents(&self, seed: u64, workers: usize) -> String {
         let mut text = String::new();
         for worker in 0..workers {
-            let mut rng = Mix::stream(seed, worker);
-            for _ in 0..64 {
-                let _ = writeln!(text, "{worker} {:?}", self.draw(&mut rng));
+            for session in self.sessions(seed, worker).take(64) {
+                let _ = writeln!(text, "{worker} {session:?}");
             }
         }
         text
-    }
-
-    /// The stream from which `worker` draws its sessions.
-    pub fn stream(seed: u64, worker: usize) -> Stream {
-        Stream::new(seed, &format!("worker-{worker}"))
     }
 }
 
@@ -159,13 +168,29 @@ mod tests {
 
     #[test]
     fn every_weight_above_zero_is_drawn_and_none_at_zero() {
-        let mix = Kind::FullLifecycle.mix();
-        let mut rng = Mix::stream(1, 0);
-        let drawn: Vec<Session> = (0..2000).map(|_| mix.draw(&mut rng)).collect();
+        let drawn: Vec<Session> = Kind::FullLifecycle.mix().sessions(1, 0).take(2000).collect();
         for finish in [Finish::Release, Finish::Zombie, Finish::Complete, Finish::Park, Finish::SplitReplace] {
             assert!(drawn.iter().any(|session| session.finish == finish), "{finish:?}");
         }
+        for extra in [Extra::Replay, Extra::Reuse, Extra::Read, Extra::ReadRun, Extra::Unpark, Extra::CompleteEarly] {
+            assert!(drawn.iter().any(|session| session.extra == extra), "{extra:?}");
+        }
         let calm = Kind::ConcurrentAcquisition.mix();
-        assert!((0..2000).map(|_| calm.draw(&mut rng)).all(|session| session.finish == Finish::Release));
+        assert!(calm.sessions(1, 0).take(2000).all(|session| session.finish == Finish::Release));
+    }
+
+    #[test]
+    fn a_workload_whose_shards_end_moves_on_and_one_whose_shards_stay_does_not() {
+        for kind in Kind::ALL {
+            let mix = kind.mix();
+            // Completed, parked, split.
+            let ends = mix.finish[2..5].iter().sum::<u64>() > 0;
+            assert_eq!(mix.sessions > 0, ends, "{}", kind.name());
+            assert_eq!(mix.side_sessions > 0, mix.side_roots > 0, "{}", kind.name());
+            // More than its roots would be used up before the load moves on.
+            let spent = mix.sessions * mix.finish[2..5].iter().sum::<u64>() / mix.finish.iter().sum::<u64>();
+            let split = mix.finish[4] > 0;
+            assert!(spent < mix.roots as u64 || split, "{}: {spent} of {}", kind.name(), mix.roots);
+        }
     }
 }
