@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::cli::options::Spec;
 use crate::cli::progress::Progress;
-use crate::cluster::{Cluster, Node, Plan};
+use crate::cluster::{Cluster, Node, NodeEnded, Plan};
 use crate::gate::Gate;
 use crate::logs;
 use crate::nemesis::Nemesis;
@@ -99,14 +99,26 @@ impl Run {
         let folder = Folder::create(&spec.store, &format!("{}-{}", spec.workload.name(), spec.nemesis.name()))?;
         folder.write("schedule.edn", &self.schedule.to_edn())?;
         progress.say(&format!("{} nodes start; results in {}", spec.nodes, folder.path().display()));
-        let binary = worker_binary(spec)?;
+        let binary = spec.binary().map_err(anyhow::Error::msg)?;
         let logs = folder.path().to_owned();
         let plan = Plan { nodes: spec.nodes, binary, mutant: spec.mutant.clone(), logs };
-        let cluster = Cluster::start(plan).await.context("starting the cluster")?;
+        let mut early = stop.clone();
+        let started = tokio::select! {
+            started = Cluster::start(plan) => started.context("starting the cluster"),
+            _ = early.wait_for(|stop| *stop) => Err(anyhow::anyhow!("interrupted while the nodes started")),
+        };
+        let cluster = match started {
+            Ok(cluster) => cluster,
+            Err(error) => return self.never_served(&folder, error),
+        };
         let recorder = Recorder::start();
         let wall = std::time::SystemTime::now();
         let mut stage = Stage { run: self, cluster, recorder, troubles: Troubles::default() };
-        let measured = stage.play(stop, progress).await;
+        let measured = stage.play(stop.clone(), progress).await;
+        if *stop.borrow() {
+            // What was not done cannot be a pass.
+            stage.troubles.harness.push(format!("interrupted: it was to run for {} s", spec.time_limit));
+        }
         stage.cluster.stop().await;
         let Stage { mut cluster, recorder, mut troubles, .. } = stage;
         troubles.system.extend(cluster.deaths().iter().cloned());
@@ -119,6 +131,19 @@ impl Run {
         results::note(self, &troubles, &folder, times)?;
         results::store_history(&recorder.history(), &folder)?;
         results::judge_and_store(self, &recorder.history(), troubles, &folder, times)
+    }
+
+    /// A node that ended by itself before the load is the system's failure, and there is a report of it.
+    fn never_served(&self, folder: &Folder, error: anyhow::Error) -> Result<Outcome> {
+        if !error.is::<NodeEnded>() {
+            return Err(error);
+        }
+        let mut troubles = Troubles { system: vec![format!("{error:#}")], ..Troubles::default() };
+        troubles.system.extend(bad_lines(self.spec.nodes, folder)?);
+        let times = results::Times::new(0.0, std::time::SystemTime::now());
+        results::note(self, &troubles, folder, times)?;
+        results::store_history(&[], folder)?;
+        results::judge_and_store(self, &[], troubles, folder, times)
     }
 
     /// A caller of this run. Each has its own connections, processes and draws.
@@ -314,13 +339,6 @@ impl Load {
             }
         }
     }
-}
-
-fn worker_binary(spec: &Spec) -> Result<PathBuf> {
-    let beside = || std::env::current_exe().map(|own| own.with_file_name("gossip-worker"));
-    let path = spec.worker.clone().map_or_else(beside, Ok).context("finding this program's own folder")?;
-    anyhow::ensure!(path.is_file(), "--worker: no gossip-worker at {}: build it, or name it", path.display());
-    Ok(path)
 }
 
 fn bad_lines(nodes: usize, folder: &Folder) -> Result<Vec<String>> {

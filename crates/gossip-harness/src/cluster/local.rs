@@ -16,6 +16,11 @@ use crate::schedule::{Skew, node_name};
 /// A node that does not serve within this time after it was started never will.
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
+/// A node ended by itself where it should serve.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NodeEnded(String);
+
 /// How a cluster is started.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -162,7 +167,7 @@ impl Cluster {
                 self.note_deaths();
                 if !self.nodes[number].process.is_up() {
                     let name = &self.nodes[number].name;
-                    bail!("{name} does not run: {}", tail(&self.log(number)));
+                    return Err(NodeEnded(format!("{name} does not run: {}", tail(&self.log(number)))).into());
                 }
                 let client = self.direct(number);
                 if client.status().await.is_ok_and(|status| status.ready) {

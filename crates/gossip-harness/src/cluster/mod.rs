@@ -6,7 +6,7 @@ mod process;
 mod watchdog;
 mod wiring;
 
-pub use local::{Cluster, Node, Plan};
+pub use local::{Cluster, Node, NodeEnded, Plan};
 pub use ports::Port;
 pub use process::Process;
 pub use watchdog::Watchdog;
