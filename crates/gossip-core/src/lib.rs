@@ -10,5 +10,6 @@ pub mod gossip;
 pub mod membership;
 pub mod mutants;
 pub mod node;
+pub mod record;
 
 pub mod time;

@@ -46,8 +46,8 @@ impl Recorder {
     }
 
     /// A fault strikes or ends.
-    pub fn fault(&mut self, now: Nanos, f: &str, what: &str) {
-        self.lines.push(Line::new(Process::Nemesis, OpType::Info, f, Value::from(what), time(now)));
+    pub fn nemesis(&mut self, now: Nanos, f: &str, value: Value) {
+        self.lines.push(Line::new(Process::Nemesis, OpType::Info, f, value, time(now)));
     }
 
     /// The whole history, numbered.

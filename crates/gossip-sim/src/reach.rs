@@ -50,9 +50,15 @@ events! {
     Split = "split",
     /// A run ended over its workers' heads.
     RunEnded = "run-ended",
+    /// A node was taken for dead by another one's gossip.
+    MemberDead = "member-dead",
+    /// An op id came again after so many newer ones that its answer was forgotten.
+    ForgottenByNumber = "forgotten-by-number",
+    /// An op id came again after its answer was forgotten for the bytes of newer ones.
+    ForgottenByBytes = "forgotten-by-bytes",
 }
 
-/// Every reason of a refusal, as in `docs/errors.md`.
+/// Every reason of a failure that can come up here, as in `docs/errors.md`.
 pub const REASONS: &[&str] = &[
     "INVALID_ARGUMENT",
     "LIMIT_EXCEEDED",
@@ -85,14 +91,44 @@ pub const REASONS: &[&str] = &[
     "READ_UNCONFIRMED",
     "CHANGE_IN_PROGRESS",
     "BAD_CHANGE",
+    "STOPPING",
+    "UNREACHABLE",
+    "DEADLINE",
+    "TRANSPORT",
+];
+
+/// The reasons of `docs/errors.md` that cannot, and why.
+pub const ELSEWHERE: &[(&str, &str)] = &[
+    (
+        "CLUSTER_MISMATCH",
+        "the service checks the cluster's name where a connection comes in; there is one cluster here",
+    ),
+    ("LEASE_LOST", "of the client's lease guard: workers here send what they should not, and the nodes must refuse it"),
 ];
 
 /// Reasons that only faults bring about.
-const STORM_REASONS: &[&str] = &["LEADERSHIP_LOST", "READ_UNCONFIRMED", "CHANGE_IN_PROGRESS", "BAD_CHANGE"];
+const STORM_REASONS: &[&str] = &[
+    "LEADERSHIP_LOST",
+    "READ_UNCONFIRMED",
+    "CHANGE_IN_PROGRESS",
+    "BAD_CHANGE",
+    "STOPPING",
+    "UNREACHABLE",
+    "TRANSPORT",
+];
 
 /// Events that only faults bring about.
-const STORM_EVENTS: &[Event] =
-    &[Event::LeaderChange, Event::SnapshotInstalled, Event::Restart, Event::Indefinite, Event::StaleBehind];
+const STORM_EVENTS: &[Event] = &[
+    Event::LeaderChange,
+    Event::SnapshotInstalled,
+    Event::Restart,
+    Event::Indefinite,
+    Event::StaleBehind,
+    Event::MemberDead,
+];
+
+/// What the judge of `gossip-check` judges in a history of this world. Each must have had something to compare.
+pub const JUDGED: [&str; 10] = ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "L", "G1"];
 
 /// The marks of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,11 +144,13 @@ impl Reach {
         self.faults |= 1 << fault as u32;
     }
 
-    /// Somebody was refused for this reason.
+    /// Somebody failed for this reason.
+    ///
+    /// # Panics
+    /// [`REASONS`] does not list it: coverage would not count it.
     pub fn reason(&mut self, reason: &str) {
-        if let Some(place) = REASONS.iter().position(|known| *known == reason) {
-            self.reasons |= 1 << place;
-        }
+        let place = REASONS.iter().position(|known| *known == reason);
+        self.reasons |= 1 << place.unwrap_or_else(|| panic!("{reason} is not in the table of reasons"));
     }
 
     /// This came to pass.

@@ -21,6 +21,10 @@ pub enum Subject {
     Step(u32, u32),
     /// The operator who changes members.
     Operator,
+    /// Whether a worker makes the op log forget.
+    Grinding,
+    /// Which two nodes do not hear each other at the end.
+    Hush,
 }
 
 impl Subject {
@@ -35,6 +39,8 @@ impl Subject {
             Subject::Worker(n) => (7, n, 0),
             Subject::Step(a, b) => (8, a, b),
             Subject::Operator => (9, 0, 0),
+            Subject::Grinding => (10, 0, 0),
+            Subject::Hush => (11, 0, 0),
         };
         mix(mix((u64::from(a) << 32) | u64::from(b)).wrapping_add(kind))
     }

@@ -6,13 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gossip_check::history::Op;
 use gossip_check::judge::{self, Validity, judge};
-use gossip_core::mutants::Planted;
+use gossip_core::mutants::{Mutant, Planted};
 
 use crate::faults::options::{Length, Level, Options};
 use crate::faults::{FaultSet, schedule};
 use crate::invariants::{Rule, Violation};
-use crate::reach::Reach;
-use crate::world::{Stats, World};
+use crate::reach::{JUDGED, Reach};
+use crate::world::{Beginning, Stats, Step, World};
 
 /// What to run: everything that decides about it.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Plan {
     pub readable: bool,
     /// Whether the history goes to the judge.
     pub judged: bool,
+    /// Whether the checks on the nodes' own state are off, so that only what the workers saw can tell.
+    pub blind: bool,
 }
 
 /// What is left out of a run so that less remains to be read. What stays is drawn as before.
@@ -46,6 +48,8 @@ pub struct Cut {
     pub steps: Option<u32>,
     /// Workers at most.
     pub workers: Option<usize>,
+    /// Steps whose operation is drawn and not carried out.
+    pub operations: Vec<Step>,
 }
 
 impl Plan {
@@ -60,6 +64,7 @@ impl Plan {
             planted: Planted::NONE,
             readable: false,
             judged: true,
+            blind: false,
         }
     }
 
@@ -82,7 +87,14 @@ impl Plan {
             }
         }
         planned.iter_mut().filter(|strike| !strike.fits(&kept)).for_each(schedule::Planned::omit);
-        World::new(kept.without(self.cut.kinds), planned, self.planted, self.readable)
+        World::new(Beginning {
+            options: kept.without(self.cut.kinds),
+            schedule: planned,
+            skipped: self.cut.operations.iter().copied().collect(),
+            planted: self.planted,
+            readable: self.readable,
+            blind: self.blind,
+        })
     }
 }
 
@@ -98,7 +110,7 @@ impl fmt::Display for Plan {
         if let Some(nodes) = self.nodes {
             write!(f, " --nodes {nodes}")?;
         }
-        let Cut { kinds, strikes, steps, workers } = &self.cut;
+        let Cut { kinds, strikes, steps, workers, operations } = &self.cut;
         if kinds.iter().next().is_some() {
             let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
             write!(f, " --omit {}", names.join(","))?;
@@ -113,8 +125,29 @@ impl fmt::Display for Plan {
         if let Some(workers) = workers {
             write!(f, " --workers {workers}")?;
         }
+        if !operations.is_empty() {
+            let steps: Vec<String> = operations.iter().map(|(worker, step)| format!("{worker}.{step}")).collect();
+            write!(f, " --omit-operations {}", steps.join(","))?;
+        }
+        if self.blind {
+            f.write_str(" --blind")?;
+        }
+        if let Some(mutant) = Mutant::ALL.iter().find(|mutant| self.planted.is(**mutant)) {
+            write!(f, " --mutant {}", mutant.name())?;
+        }
         Ok(())
     }
+}
+
+/// Where this build comes from: what the build said, or else the checkout that it stands in.
+pub fn commit() -> String {
+    if let Some(built) = option_env!("GOSSIP_COMMIT") {
+        return built.to_owned();
+    }
+    let git = std::process::Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
+    let told =
+        git.ok().filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
+    told.map_or_else(|| "unknown".to_owned(), |commit| commit.trim().to_owned())
 }
 
 /// What came of it.
@@ -134,41 +167,57 @@ pub struct Outcome {
     pub trace: String,
     /// The history.
     pub history: Vec<Op>,
+    /// How many comparisons the judge made, in the order of [`JUDGED`].
+    pub judged: [u64; JUDGED.len()],
+    /// Steps in which an operation began.
+    pub begun: Vec<Step>,
+}
+
+impl Outcome {
+    /// Whether anything was checked at all. What was not is no pass.
+    pub fn is_empty(&self, plan: &Plan) -> bool {
+        self.stats.applies == 0
+            || (plan.judged && self.violation.is_none() && self.judged.iter().all(|&count| count == 0))
+    }
 }
 
 /// Plays a plan to its end.
 pub fn run(plan: &Plan) -> Outcome {
     let mut world = plan.world();
-    let sane = world.options().rates_are_sane();
     let played = catch_unwind(AssertUnwindSafe(|| world.run()));
     let mut violation = match played {
         Ok(violation) => violation,
         Err(panic) => Some(Violation::new(Rule::Panic, describe_panic(&*panic))),
     };
     let stats = world.stats();
-    let World { reach, trace, history, .. } = world;
+    let World { reach, trace, history, begun, .. } = world;
     let history = history.into_lines();
-    let mut undecided = false;
+    let (mut undecided, mut counts) = (false, [0; JUDGED.len()]);
     if violation.is_none() && plan.judged {
-        (violation, undecided) = judged(&history, sane);
+        (violation, undecided, counts) = judged(&history);
     }
     let digest = trace.fingerprint();
-    Outcome { violation, digest, reach, stats, undecided, trace: trace.into_text(), history }
+    Outcome { violation, digest, reach, stats, undecided, trace: trace.into_text(), history, judged: counts, begun }
 }
 
-/// The verdict of the judge, who knows nothing but the history.
-fn judged(history: &[Op], rates_are_sane: bool) -> (Option<Violation>, bool) {
-    let options = judge::Options { rates_are_sane: Some(rates_are_sane), ..judge::Options::default() };
-    let verdict = match judge(history, &options) {
+/// The verdict of the judge, who knows nothing but the history: the same as when it is read back from a file.
+fn judged(history: &[Op]) -> (Option<Violation>, bool, [u64; JUDGED.len()]) {
+    let verdict = match judge(history, &judge::Options::default()) {
         Ok(verdict) => verdict,
-        Err(problem) => return (Some(Violation::new(Rule::History("history"), problem.to_string())), false),
+        Err(problem) => {
+            return (Some(Violation::new(Rule::History("history"), problem.to_string())), false, [0; JUDGED.len()]);
+        }
     };
+    let counts = JUDGED.map(|id| match &verdict.linearizability {
+        Some(found) if id == "L" => found.count,
+        _ => verdict.checks.iter().find(|check| check.id.id() == id).map_or(0, |check| check.count),
+    });
     let first = verdict.violations().next().map(|(id, violation)| {
         let ops: Vec<String> = violation.ops.iter().map(u64::to_string).collect();
         Violation::new(Rule::History(id), format!("{} (ops {})", violation.message, ops.join(", ")))
     });
     let undecided = verdict.linearizability.is_some_and(|l| l.count > 0 && l.validity == Validity::Unknown);
-    (first, undecided)
+    (first, undecided, counts)
 }
 
 thread_local! {

@@ -3,9 +3,10 @@
 //! Each subject draws from a stream of its own, so that what stays behaves as before and most of what is left out changes nothing
 //! else. A smaller run counts if it breaks the same rule.
 
+use crate::faults::options::Options;
 use crate::faults::schedule;
 use crate::invariants::{Rule, Violation};
-use crate::run::{Plan, run};
+use crate::run::{Cut, Plan, run};
 
 /// The smallest plan that was found to break the same rule, or `None` if the plan breaks none.
 pub fn shrink(plan: &Plan) -> Option<(Plan, Violation)> {
@@ -15,6 +16,7 @@ pub fn shrink(plan: &Plan) -> Option<(Plan, Violation)> {
     best.fewer_strikes();
     best.less_work();
     best.fewer_strikes();
+    best.fewer_operations();
     Some((best.plan, best.violation))
 }
 
@@ -48,29 +50,38 @@ impl Best {
         }
     }
 
-    /// Leaves out planned faults, many at once first.
+    /// Leaves out planned faults.
     fn fewer_strikes(&mut self) {
-        let drawn = schedule::draw(&crate::faults::options::Options::draw(
-            self.plan.seed,
-            self.plan.level,
-            self.plan.length,
-            self.plan.nodes,
-        ));
-        let mut chunk = drawn.len().div_ceil(2).max(1);
+        let Plan { seed, level, length, nodes, .. } = self.plan;
+        let drawn = schedule::draw(&Options::draw(seed, level, length, nodes));
+        let kinds = self.plan.cut.kinds;
+        let numbers: Vec<usize> = (0..drawn.len()).filter(|&number| !kinds.has(drawn[number].fault)).collect();
+        self.fewer(&numbers, |cut| &mut cut.strikes);
+    }
+
+    /// Leaves out operations of workers.
+    fn fewer_operations(&mut self) {
+        // The last ones first: what came after the violation is not there, what came just before it is rarely needed.
+        let mut begun = run(&self.plan).begun;
+        begun.reverse();
+        self.fewer(&begun, |cut| &mut cut.operations);
+    }
+
+    /// Leaves out of `all` what is not needed, many at once first.
+    fn fewer<T: Copy + Ord>(&mut self, all: &[T], of: fn(&mut Cut) -> &mut Vec<T>) {
+        let mut chunk = all.len().div_ceil(2).max(1);
         loop {
-            for start in (0..drawn.len()).step_by(chunk) {
+            for some in all.chunks(chunk) {
                 let mut plan = self.plan.clone();
-                let before = plan.cut.strikes.len();
-                let fresh = (start..drawn.len().min(start + chunk))
-                    .filter(|number| !plan.cut.kinds.has(drawn[*number].fault))
-                    .filter(|number| !self.plan.cut.strikes.contains(number));
-                plan.cut.strikes.extend(fresh);
-                if plan.cut.strikes.len() > before {
+                let cut = of(&mut plan.cut);
+                let fresh: Vec<T> = some.iter().copied().filter(|one| !cut.contains(one)).collect();
+                if !fresh.is_empty() {
+                    cut.extend(fresh);
+                    cut.sort_unstable();
                     self.take(plan);
                 }
             }
             if chunk == 1 {
-                self.plan.cut.strikes.sort_unstable();
                 return;
             }
             chunk = chunk.div_ceil(2);

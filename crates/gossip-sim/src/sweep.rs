@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::faults::options::{Length, Level};
 use crate::invariants::Violation;
-use crate::reach::{Coverage, Kind};
+use crate::reach::{Coverage, JUDGED, Kind};
 use crate::run::{Plan, run};
 
 /// When to stop.
@@ -40,6 +40,20 @@ pub struct Swept {
     pub operations: u64,
     /// Commands applied, over all nodes, each checked.
     pub applies: u64,
+    /// Packets of gossip that were heard.
+    pub packets: u64,
+    /// Comparisons that the judge made, in the order of [`JUDGED`].
+    pub judged: [u64; JUDGED.len()],
+}
+
+impl Swept {
+    /// What the judge had nothing to compare for: that is not known to hold.
+    pub fn unjudged(&self) -> Vec<&'static str> {
+        // Short seeds do not gossip.
+        let due = |id: &str| id != "G1" || self.packets > 0;
+        let idle = JUDGED.into_iter().zip(self.judged).filter(|&(id, count)| count == 0 && due(id));
+        idle.map(|(id, _)| id).collect()
+    }
 }
 
 /// Failures that are kept with their plans.
@@ -59,6 +73,8 @@ pub fn sweep(level: Level, first: u64, until: Until, plan: impl Fn(u64) -> Plan)
         took: Duration::ZERO,
         operations: 0,
         applies: 0,
+        packets: 0,
+        judged: [0; JUDGED.len()],
     };
     let more = |seeds| match until {
         Until::Seeds(count) => seeds < count,
@@ -72,7 +88,9 @@ pub fn sweep(level: Level, first: u64, until: Until, plan: impl Fn(u64) -> Plan)
         swept.simulated += Duration::from_nanos(outcome.stats.simulated);
         swept.operations += outcome.stats.operations;
         swept.applies += outcome.stats.applies;
+        swept.packets += outcome.stats.packets;
         swept.undecided += u64::from(outcome.undecided);
+        swept.judged.iter_mut().zip(outcome.judged).for_each(|(sum, count)| *sum += count);
         if let Some(violation) = outcome.violation {
             swept.failed += 1;
             if swept.failures.len() < KEPT {
@@ -89,7 +107,8 @@ pub fn mixed(seed: u64) -> Length {
     if seed.is_multiple_of(4) { Length::Normal } else { Length::Short }
 }
 
-/// The table of coverage: for each fault, reason and rare event the share of seeds that reached it.
+/// The table of coverage: for each fault, reason and rare event the share of seeds that reached it, and for each invariant how
+/// often the judge compared something.
 pub fn table(swept: &[Swept]) -> String {
     let mut text = String::new();
     let mut kind = None;
@@ -105,11 +124,7 @@ pub fn table(swept: &[Swept]) -> String {
                 Kind::Reason => "reason",
                 Kind::Event => "event",
             };
-            let _ = write!(text, "\n{title:<26}");
-            swept.iter().for_each(|level| {
-                let _ = write!(text, "{:>12}", format!("level {}", level.level));
-            });
-            text.push('\n');
+            head(&mut text, title, swept);
         }
         let _ = write!(text, "{name:<26}");
         for level in swept {
@@ -120,5 +135,21 @@ pub fn table(swept: &[Swept]) -> String {
         }
         text.push('\n');
     }
+    head(&mut text, "compared by the judge", swept);
+    for (place, id) in JUDGED.into_iter().enumerate() {
+        let _ = write!(text, "{id:<26}");
+        swept.iter().for_each(|level| {
+            let _ = write!(text, "{:>12}", level.judged[place]);
+        });
+        text.push('\n');
+    }
     text
+}
+
+fn head(text: &mut String, title: &str, swept: &[Swept]) {
+    let _ = write!(text, "\n{title:<26}");
+    swept.iter().for_each(|level| {
+        let _ = write!(text, "{:>12}", format!("level {}", level.level));
+    });
+    text.push('\n');
 }

@@ -62,4 +62,54 @@ fn bad_arguments_end_with_254() {
     assert_eq!(end(&["replay", "--omit", "sunshine"]), Some(254));
     assert_eq!(end(&["run", "--mutant", "no-such-bug"]), Some(254));
     assert_eq!(end(&["run", "--seed", "11", "--level", "1", "--length", "short"]), Some(0));
+    // What would check nothing, or what no cluster is.
+    let none = [
+        ["sweep", "--seeds", "0"],
+        ["sweep", "--seconds", "0"],
+        ["sweep", "--nodes", "0"],
+        ["sweep", "--length", "0"],
+        ["run", "--length", "0"],
+        ["run", "--length", "18446744073709551615"],
+        ["run", "--steps", "0"],
+        ["run", "--workers", "0"],
+        ["meta", "--times", "1"],
+        ["run", "--omit-operations", "1"],
+    ];
+    for arguments in none {
+        assert_eq!(end(&arguments), Some(254), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_level_in_the_environment_gives_way_to_the_swarm() {
+    let end = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gossip-sim"));
+        let output = command.env("SIM_LEVEL", "3").args(arguments).output().expect("gossip-sim runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let short = ["--seed", "11", "--length", "short"];
+    let (code, text) = end(&[&["run", "--swarm"], &short[..]].concat());
+    assert!(code == Some(0) && text.contains("level swarm"), "{text}");
+    assert_eq!(end(&[&["run", "--swarm", "--level", "2"], &short[..]].concat()).0, Some(254));
+    let (code, text) = end(&["sweep", "--level", "1", "--seeds", "1", "--length", "short", "--any-coverage"]);
+    assert!(text.contains("level 1: seeds 1..2"), "{text}");
+    assert_ne!(code, Some(254));
+}
+
+#[test]
+fn a_sweep_that_gave_the_judge_nothing_is_unknown() {
+    // One worker takes one step: there are no two grants to compare.
+    let mut swept = gossip_sim::sweep::sweep(Level::Sunny, 1, gossip_sim::sweep::Until::Seeds(2), |seed| {
+        let mut plan = Plan::new(seed, Level::Sunny, Length::Short);
+        (plan.cut.workers, plan.cut.steps) = (Some(1), Some(1));
+        plan
+    });
+    assert!(swept.failures.is_empty());
+    assert!(swept.unjudged().contains(&"S2"), "{:?}", swept.judged);
+    swept.judged.fill(1);
+    assert_eq!(swept.unjudged(), Vec::<&str>::new());
+    let mut one = run(&Plan::new(1, Level::Sunny, Length::Short));
+    assert!(!one.is_empty(&Plan::new(1, Level::Sunny, Length::Short)));
+    one.stats.applies = 0;
+    assert!(one.is_empty(&Plan::new(1, Level::Sunny, Length::Short)));
 }

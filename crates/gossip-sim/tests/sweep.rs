@@ -10,6 +10,7 @@ fn swept(level: Level, seeds: u64) -> Swept {
     assert!(failures.is_empty(), "{} of {seeds} seeds failed:\n{}", swept.failed, failures.join("\n"));
     assert_eq!(swept.seeds, seeds);
     assert!(swept.applies > 100 * seeds, "only {} applies were checked", swept.applies);
+    assert_eq!(swept.unjudged(), Vec::<&str>::new(), "the judge had nothing to compare: {:?}", swept.judged);
     swept
 }
 

@@ -73,6 +73,17 @@ pub enum Length {
     Long(u64),
 }
 
+/// How a worker makes the op log forget. All of it takes more time than a short run has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grinding {
+    /// By many writes, in a run that stands in the history.
+    Told,
+    /// By many writes, in a side run.
+    Number,
+    /// By large cursors, in a side run.
+    Bytes,
+}
+
 /// Everything about a run that is fixed before it begins.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -92,6 +103,12 @@ pub struct Options {
     pub roots: u64,
     /// Lease lengths in milliseconds.
     pub lease_ms: (u64, u64),
+    /// Whether nodes gossip beside what they do in the group.
+    pub gossip: bool,
+    /// Whether two nodes cannot hear each other's gossip at the end.
+    pub hush: bool,
+    /// What the last worker does to the op log, in a share of seeds.
+    pub grinding: Option<Grinding>,
     /// When the schedule of faults ends at the latest.
     pub storm: Nanos,
     /// Mean time between two planned faults.
@@ -168,6 +185,10 @@ impl Options {
             think,
             runs: if length == Length::Short { 1 } else { rng.within(1, 3) as usize },
             roots: rng.within(1, 6),
+            // In a short run its few rounds would cost more than they show.
+            gossip: length != Length::Short,
+            hush: length != Length::Short && Rng::stream(seed, Subject::Hush).chance(300_000),
+            grinding: draw_grinding(seed, length),
             lease_ms: (200, 200 + rng.within(1, 10) * 200),
             storm,
             fault_gap: rng.within(100, 1_500) * MILLI / force,
@@ -176,11 +197,6 @@ impl Options {
             disk: draw_disk(&mut rng),
             group: draw_group(&mut rng),
         }
-    }
-
-    /// Whether monotonic rates stay within the drift margin, so that beliefs of holders must not overlap.
-    pub fn rates_are_sane(&self) -> bool {
-        !self.faults.has(Fault::WildRate)
     }
 
     /// The same settings without some kinds of faults.
@@ -195,16 +211,47 @@ impl Options {
         self
     }
 
-    /// A rate of a clock in this run: exact, off within the margin, or beyond it.
+    /// The rate of a clock at the beginning: exact, off within the margin, or beyond it.
     pub fn draw_rate(&self, rng: &mut Rng, kind: Fault) -> u64 {
-        if self.faults.has(Fault::WildRate) && rng.chance(500_000) {
-            return rng.within(TRUE_RATE / 2, TRUE_RATE * 2);
+        if self.faults.has(Fault::WildRate) && rng.chance(300_000) {
+            return wild_rate(rng);
         }
-        if self.faults.has(kind) {
-            return rng.within(TRUE_RATE - MARGIN, TRUE_RATE + MARGIN);
-        }
-        TRUE_RATE
+        if self.faults.has(kind) { sane_rate(rng) } else { TRUE_RATE }
     }
+}
+
+/// A rate within the drift margin.
+pub fn sane_rate(rng: &mut Rng) -> u64 {
+    rng.within(TRUE_RATE - MARGIN, TRUE_RATE + MARGIN)
+}
+
+/// A rate beyond it: more than a tenth off, by which every judge knows it.
+pub fn wild_rate(rng: &mut Rng) -> u64 {
+    const BEYOND: u64 = TRUE_RATE / 10 + 1;
+    if rng.chance(500_000) {
+        rng.within(TRUE_RATE / 2, TRUE_RATE - BEYOND)
+    } else {
+        rng.within(TRUE_RATE + BEYOND, TRUE_RATE * 2)
+    }
+}
+
+/// What a clock at this rate shows, if it shows anything.
+pub fn rate_fault(rate: u64, kind: Fault) -> Option<Fault> {
+    match rate.abs_diff(TRUE_RATE) {
+        0 => None,
+        off if off <= MARGIN => Some(kind),
+        _ => Some(Fault::WildRate),
+    }
+}
+
+/// Of a stream of its own, so that the other settings are what they were.
+fn draw_grinding(seed: u64, length: Length) -> Option<Grinding> {
+    let mut rng = Rng::stream(seed, Subject::Grinding);
+    let kinds = [Grinding::Told, Grinding::Number, Grinding::Bytes];
+    if length == Length::Short || !rng.chance(300_000) {
+        return None;
+    }
+    Some(kinds[rng.weighted(&[40, 40, 20])])
 }
 
 /// A holder gives up a tenth of its lease early. Between 0.955 and 1.045 the ratio of two rates is below 1 / 0.9 - 1.

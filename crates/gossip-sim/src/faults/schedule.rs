@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Fault;
-use super::options::Options;
+use super::options::{Options, sane_rate, wild_rate};
 use crate::rng::{Rng, Subject};
 use crate::world::queue::{MILLI, Nanos, SECOND};
 
@@ -160,8 +160,10 @@ fn draw_action(rng: &mut Rng, options: &Options, fault: Fault) -> Action {
             let by = rng.within(SECOND, 600 * SECOND) as i64;
             Action::JumpWall(target, if rng.chance(500_000) { by } else { -by })
         }
-        Fault::WorkerRate => Action::WorkerRate(worker, options.draw_rate(rng, fault)),
-        Fault::NodeRate | Fault::WildRate => Action::Rate(target, options.draw_rate(rng, fault)),
+        Fault::WorkerRate => Action::WorkerRate(worker, sane_rate(rng)),
+        Fault::NodeRate => Action::Rate(target, sane_rate(rng)),
+        Fault::WildRate if rng.chance(500_000) => Action::WorkerRate(worker, wild_rate(rng)),
+        Fault::WildRate => Action::Rate(target, wild_rate(rng)),
         Fault::Crash => Action::Kill { target, after: None },
         Fault::CrashBetween => Action::Kill { target, after: Some(rng.within(0, 12) as u32) },
         Fault::KillAll => Action::KillAll,

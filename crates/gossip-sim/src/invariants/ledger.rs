@@ -4,13 +4,16 @@
 //! The ledger sees each node's applies through [`Watched`], a state machine around the real one.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use gossip_core::consensus::{RestoreError, StateMachine};
 use gossip_core::coordination::{Answer, Command, Rejection, Stamp, State, TenantQuery, View, WaitKey};
 
+use super::logs::fold;
 use super::oracle::Oracle;
 use super::{Checked, Rule, Violation, ensure};
+use crate::rng::mix;
 
 /// What became of one command.
 type Outcome = Result<Answer, Rejection>;
@@ -37,9 +40,21 @@ pub struct Ledger {
     applies: u64,
     /// How often a restored or final state was compared.
     compared: u64,
+    /// Fingerprints of whole states, by the index that they had applied.
+    digests: BTreeMap<u64, u64>,
+    /// Nothing is checked: the judge is on its own.
+    blind: bool,
 }
 
+/// A node's whole state is compared with the others' once in so many indexes, and at each snapshot.
+const DIGEST_EVERY: u64 = 16;
+
 impl Ledger {
+    /// One that checks nothing.
+    pub fn blind() -> Self {
+        Ledger { blind: true, ..Ledger::default() }
+    }
+
     /// The first violation that was found, once.
     pub fn take_violation(&mut self) -> Option<Violation> {
         self.violation.take()
@@ -57,10 +72,31 @@ impl Ledger {
 
     fn applied(&mut self, previous: u64, index: u64, stamp: Stamp, command: &Command, answer: &Outcome, state: &State) {
         self.applies += 1;
+        if self.blind {
+            return;
+        }
         let checked = match self.records.get(index as usize).and_then(Option::as_ref) {
             Some(record) => record.compare(previous, index, stamp, command, answer),
             None => self.first(previous, index, stamp, command, answer, state),
         };
+        self.note(checked);
+        if index / DIGEST_EVERY != previous / DIGEST_EVERY {
+            self.check_digest(index, &state.snapshot(), state);
+        }
+    }
+
+    /// Compares the whole state at this index, of which `bytes` is the snapshot, with that of every other node there.
+    fn check_digest(&mut self, index: u64, bytes: &[u8], state: &State) {
+        if self.blind {
+            return;
+        }
+        self.compared += 1;
+        // Counted beside the bytes: a snapshot that leaves something out looks the same everywhere.
+        let digest = mix(fold(0, bytes) ^ state.totals().op_log_entries);
+        let first = *self.digests.entry(index).or_insert(digest);
+        let checked = ensure(first == digest, Rule::AppliedPrefix, || {
+            format!("after index {index} the whole state differs from another node's: {:?}", state.totals())
+        });
         self.note(checked);
     }
 
@@ -96,7 +132,10 @@ impl Ledger {
 
     /// Checks a node's whole state, which has applied everything up to `index`.
     pub fn check_state(&mut self, index: u64, state: &State) {
-        self.compared += 1;
+        if self.blind {
+            return;
+        }
+        self.check_digest(index, &state.snapshot(), state);
         let own = state.check_invariants().map_err(|violation| Violation::new(Rule::State, violation.to_string()));
         self.note(own);
         if index == self.newest {
@@ -174,8 +213,12 @@ impl StateMachine for Watched {
     }
 
     fn snapshot(&self) -> Vec<u8> {
+        let state = self.state.snapshot();
+        if self.applied > 0 {
+            self.ledger.borrow_mut().check_digest(self.applied, &state, &self.state);
+        }
         let mut bytes = self.applied.to_le_bytes().to_vec();
-        bytes.extend(self.state.snapshot());
+        bytes.extend(state);
         bytes
     }
 

@@ -49,15 +49,17 @@ impl Logs {
     }
 }
 
+/// Takes bytes into a fingerprint.
+pub(super) fn fold(hash: u64, bytes: &[u8]) -> u64 {
+    let mut words = bytes.chunks_exact(8);
+    let hash = words.by_ref().fold(hash, |hash, word| {
+        let word = word.try_into().map_or(0, u64::from_le_bytes);
+        mix(hash ^ word)
+    });
+    let rest = words.remainder().iter().fold(1u64, |word, &byte| word << 8 | u64::from(byte));
+    mix(hash ^ rest)
+}
+
 fn digest(entry: &Entry) -> u64 {
-    let fold = |hash: u64, bytes: &[u8]| {
-        let mut words = bytes.chunks_exact(8);
-        let hash = words.by_ref().fold(hash, |hash, word| {
-            let word = word.try_into().map_or(0, u64::from_le_bytes);
-            mix(hash ^ word)
-        });
-        let rest = words.remainder().iter().fold(1u64, |word, &byte| word << 8 | u64::from(byte));
-        mix(hash ^ rest)
-    };
     fold(fold(entry.entry_type as u64, &entry.data), &entry.context)
 }

@@ -55,6 +55,11 @@ impl Clock {
         self.wall_offset = self.wall_offset.saturating_add(by);
     }
 
+    /// By how much the wall clock is off.
+    pub fn wall_offset(&self) -> i64 {
+        self.wall_offset
+    }
+
     /// The wall clock's reading: off by whatever it jumped.
     pub fn wall(&self, now: Nanos) -> u64 {
         const EPOCH: u64 = 1_800_000_000_000_000_000;

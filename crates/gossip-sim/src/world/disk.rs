@@ -1,14 +1,16 @@
-//! A node's disk: a synced image, and behind it the writes that a crash may lose, tear or reorder.
+//! A node's disk: the service's own records ([`gossip_core::record`]) in a database that a crash may cut short.
 //!
-//! Each write is atomic, numbered and carries a checksum, as in the real store: recovery takes the writes behind the image up to the
-//! first one that is missing or torn, and refuses an image that does not match its checksum.
+//! It writes as the service's storage thread does: what was handed over while a sync was under way is one atomic batch, a write
+//! that nothing depends on waits for the next one, and a full disk refuses before anything is written. What was handed over and
+//! not written yet dies with the process.
 
 use std::collections::VecDeque;
 
 use gossip_core::consensus::{Persist, Recovered, SnapshotRecord};
-use gossip_core::mutants::{Mutant, Planted};
-use raft::eraftpb::{Entry, HardState};
+use gossip_core::mutants::Planted;
+use gossip_core::record::{Book, Damaged};
 
+use super::database::Database;
 use super::queue::Nanos;
 use crate::faults::options::{DiskOptions, Options};
 use crate::faults::{Fault, FaultSet};
@@ -16,24 +18,46 @@ use crate::reach::Reach;
 use crate::rng::{Rng, Subject};
 
 /// The disk cannot do what it must: the process has to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskError {
     /// No space is left; nothing was written.
     Full,
     /// The sync failed; nobody knows what of the unsynced writes is there.
     SyncFailed,
-    /// A record does not match its checksum.
-    Damaged,
+    /// A record is not what was written.
+    Damaged(String),
+}
+
+impl From<Damaged> for DiskError {
+    fn from(Damaged(what): Damaged) -> Self {
+        DiskError::Damaged(what)
+    }
+}
+
+/// What becomes of the writes that were handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// There are none, or a sync is under way.
+    Nothing,
+    /// Nothing depends on them: up to this ticket they count as durable.
+    Free(u64),
+    /// A sync of them began and takes so long.
+    Sync(Nanos),
 }
 
 /// The disk of one machine.
 #[derive(Debug)]
 pub struct Disk {
-    image: Image,
-    /// Written and not yet synced, in order.
-    tail: VecDeque<Persist>,
-    /// How many of the tail the sync under way covers.
-    syncing: usize,
+    database: Database,
+    book: Book,
+    /// Handed over and not written yet, in order.
+    queue: Vec<Persist>,
+    /// The newest ticket that the sync under way covers.
+    syncing: Option<u64>,
+    /// The newest ticket of which it was said that nothing depends on it.
+    free: u64,
+    /// Index and term of each entry, as they will be once all is written.
+    terms: VecDeque<(u64, u64)>,
     damaged: bool,
     full: bool,
     fail_next: bool,
@@ -44,45 +68,16 @@ pub struct Disk {
     rng: Rng,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Image {
-    snapshot: Option<SnapshotRecord>,
-    hard_state: HardState,
-    entries: VecDeque<Entry>,
-}
-
-impl Image {
-    fn write(&mut self, write: Persist) {
-        if let Some(snapshot) = write.snapshot {
-            if !write.keeps_log {
-                self.entries.clear();
-            }
-            self.snapshot = Some(snapshot);
-        }
-        if let Some(hard_state) = write.hard_state {
-            self.hard_state = hard_state;
-        }
-        if let Some(first) = write.entries.first() {
-            while self.entries.back().is_some_and(|last| last.index >= first.index) {
-                self.entries.pop_back();
-            }
-        }
-        self.entries.extend(write.entries);
-        if let Some(index) = write.compact_to {
-            while self.entries.front().is_some_and(|first| first.index <= index) {
-                self.entries.pop_front();
-            }
-        }
-    }
-}
-
 impl Disk {
     /// An empty disk of the machine in this place.
     pub fn new(options: &Options, place: usize, planted: Planted) -> Self {
         Disk {
-            image: Image::default(),
-            tail: VecDeque::new(),
-            syncing: 0,
+            database: Database::default(),
+            book: Book::default(),
+            queue: Vec::new(),
+            syncing: None,
+            free: 0,
+            terms: VecDeque::new(),
             damaged: false,
             full: false,
             fail_next: false,
@@ -94,33 +89,59 @@ impl Disk {
         }
     }
 
-    /// Writes without a sync.
+    /// Takes a write over.
+    pub fn write(&mut self, write: Persist) {
+        if write.snapshot.is_some() && !write.keeps_log {
+            self.terms.clear();
+        }
+        if let Some(first) = write.entries.first() {
+            while self.terms.back().is_some_and(|last| last.0 >= first.index) {
+                self.terms.pop_back();
+            }
+            self.terms.extend(write.entries.iter().map(|entry| (entry.index, entry.term)));
+        }
+        if let Some(index) = write.compact_to {
+            while self.terms.front().is_some_and(|first| first.0 <= index) {
+                self.terms.pop_front();
+            }
+        }
+        self.queue.push(write);
+    }
+
+    /// The term of the last entry before `index` as the disk would read once all is written.
+    pub fn term_before(&self, index: u64) -> Option<u64> {
+        let previous = index.checked_sub(1)?;
+        self.terms.iter().rev().find(|entry| entry.0 == previous).map(|entry| entry.1)
+    }
+
+    /// Writes what was handed over, unless a sync is under way.
     ///
     /// # Errors
     /// The disk is full; it is as it was.
-    pub fn write(&mut self, write: Persist) -> Result<(), DiskError> {
-        if self.full {
-            return Err(DiskError::Full);
+    pub fn begin(&mut self, reach: &mut Reach) -> Result<Begun, DiskError> {
+        let Some(newest) = self.queue.last().map(|write| write.ticket).filter(|_| self.syncing.is_none()) else {
+            return Ok(Begun::Nothing);
+        };
+        let sync = self.queue.iter().any(|write| write.must_sync);
+        let heavy = self.queue.iter().any(|write| write.snapshot.is_some());
+        if sync || heavy {
+            if self.full {
+                reach.fault(Fault::DiskFull);
+                return Err(DiskError::Full);
+            }
+            let changes = self.book.put(&self.database, &self.queue)?;
+            self.database.apply(changes);
+            self.queue.clear();
         }
-        self.tail.push_back(write);
-        Ok(())
-    }
-
-    /// The term of the last entry before `index` as the disk would read once all is synced.
-    pub fn term_before(&self, index: u64) -> Option<u64> {
-        let previous = index.checked_sub(1)?;
-        let written = self.tail.iter().rev().flat_map(|write| write.entries.iter().rev());
-        let mut found = written.chain(self.image.entries.iter().rev()).filter(|entry| entry.index == previous);
-        found.next().map(|entry| entry.term)
-    }
-
-    /// Starts a sync of all that is written, if none is under way. Says how long it takes.
-    pub fn begin_sync(&mut self) -> Option<Nanos> {
-        if self.syncing > 0 || self.tail.is_empty() {
-            return None;
+        if !sync {
+            let said = std::mem::replace(&mut self.free, newest) == newest;
+            return Ok(if said { Begun::Nothing } else { Begun::Free(newest) });
         }
-        self.syncing = self.tail.len();
-        Some(self.rng.within(self.options.sync.0, self.options.sync.1) * self.slowness)
+        self.syncing = Some(newest);
+        if self.slowness > 1 {
+            reach.fault(Fault::SlowSync);
+        }
+        Ok(Begun::Sync(self.rng.within(self.options.sync.0, self.options.sync.1) * self.slowness))
     }
 
     /// The sync under way ends. Says the last ticket that is durable now.
@@ -128,103 +149,64 @@ impl Disk {
     /// # Errors
     /// It failed.
     pub fn end_sync(&mut self, reach: &mut Reach) -> Result<u64, DiskError> {
-        if self.fail_next {
-            self.fail_next = false;
+        if std::mem::take(&mut self.fail_next) {
             reach.fault(Fault::FailedSync);
             return Err(DiskError::SyncFailed);
         }
-        let mut last = 0;
-        for write in self.tail.drain(..self.syncing) {
-            last = write.ticket;
-            self.image.write(write);
-        }
-        self.syncing = 0;
-        Ok(last)
+        self.database.sync();
+        Ok(self.syncing.take().unwrap_or(0))
     }
 
-    /// The process dies: what was not synced is lost from some write on.
+    /// The process dies, and with it what it had not written; of what was not synced a part may be lost.
     pub fn crash(&mut self, reach: &mut Reach) {
-        self.syncing = 0;
-        let written = self.tail.len();
-        let mut kept = self.rng.index(written + 1);
-        let intact = !self.faults.has(Fault::LostTail) && !self.faults.has(Fault::TornTail);
-        if intact && !self.faults.has(Fault::ReorderedTail) {
-            kept = written;
+        // The storage thread of the service may be faster than what its core does next.
+        if self.syncing.take().is_none()
+            && !self.full
+            && self.rng.chance(500_000)
+            && let Ok(changes) = self.book.put(&self.database, &self.queue)
+        {
+            self.database.apply(changes);
         }
-        let lost = self.tail.split_off(kept);
-        std::mem::take(&mut self.tail).into_iter().for_each(|write| self.image.write(write));
-        let Some(first) = lost.front() else { return };
-        let torn = self.faults.has(Fault::TornTail) && self.rng.chance(500_000);
-        let reordered = self.faults.has(Fault::ReorderedTail) && lost.len() > 1 && self.rng.chance(500_000);
-        let unchecked = self.planted.is(Mutant::ChecksumUnchecked);
-        if torn {
-            reach.fault(Fault::TornTail);
-            if unchecked {
-                let half = first.entries.len() / 2;
-                let entries = first.entries[..half].to_vec();
-                self.image.write(Persist { entries, ..Persist::default() });
-            }
-        }
-        if reordered {
-            reach.fault(Fault::ReorderedTail);
-            if unchecked {
-                lost.into_iter().skip(1).for_each(|write| self.image.write(write));
-            }
-        }
-        if !torn && !reordered {
-            reach.fault(Fault::LostTail);
-        }
+        self.free = 0;
+        self.queue.clear();
+        self.database.crash(&mut self.rng, self.faults, reach);
     }
 
     /// What a starting process finds.
     ///
     /// # Errors
-    /// A record does not match its checksum.
-    pub fn recover(&self) -> Result<Recovered, DiskError> {
-        if self.damaged && !self.planted.is(Mutant::ChecksumUnchecked) {
-            return Err(DiskError::Damaged);
-        }
-        let Image { snapshot, hard_state, entries } = self.image.clone();
-        let behind = snapshot.as_ref().map_or(0, |snapshot| snapshot.index);
-        let entries = entries.into_iter().filter(|entry| entry.index > behind).collect();
-        Ok(Recovered { snapshot, hard_state, entries })
+    /// A record is not what was written.
+    pub fn recover(&mut self) -> Result<Recovered, DiskError> {
+        let (recovered, book) = Book::recover(&self.database, self.planted)?;
+        self.book = book;
+        self.terms = recovered.entries.iter().map(|entry| (entry.index, entry.term)).collect();
+        Ok(recovered)
     }
 
     /// The first write of a node that founds the cluster: durable at once.
-    pub fn format(&mut self, snapshot: SnapshotRecord, hard_state: HardState) {
-        self.image = Image { snapshot: Some(snapshot), hard_state, entries: VecDeque::new() };
+    pub fn format(&mut self, snapshot: &SnapshotRecord) {
+        let changes = self.book.found(snapshot);
+        self.database.apply(changes);
+        self.database.sync();
     }
 
     /// A new disk takes its place.
     pub fn wipe(&mut self) {
-        self.image = Image::default();
-        self.tail.clear();
-        (self.syncing, self.damaged, self.full, self.fail_next) = (0, false, false, false);
+        (self.database, self.book) = (Database::default(), Book::default());
+        self.queue.clear();
+        self.terms.clear();
+        (self.syncing, self.free) = (None, 0);
+        (self.damaged, self.full, self.fail_next) = (false, false, false);
     }
 
-    /// Flips one bit of a synced record. Says whether there was one to flip.
-    pub fn flip_bit(&mut self) -> bool {
-        let count = self.image.entries.len();
-        let bit = 1u8 << self.rng.below(8);
-        let place = self.rng.index(count.max(1));
-        let data: Option<Vec<u8>> = self.image.entries.get(place).map(|entry| entry.data.to_vec());
-        match (data, &mut self.image.snapshot) {
-            (Some(mut data), _) if !data.is_empty() => {
-                let at = self.rng.index(data.len());
-                data[at] ^= bit;
-                self.image.entries[place].data = data.into();
-            }
-            (_, Some(snapshot)) if !snapshot.data.is_empty() => {
-                let at = self.rng.index(snapshot.data.len());
-                snapshot.data[at] ^= bit;
-            }
-            _ => return false,
-        }
-        self.damaged = true;
-        true
+    /// Spoils a synced record. Says whether there was one.
+    pub fn spoil(&mut self) -> bool {
+        let spoiled = self.database.spoil(&mut self.rng);
+        self.damaged |= spoiled;
+        spoiled
     }
 
-    /// Whether a record does not match its checksum.
+    /// Whether a record is not what was written.
     pub fn is_damaged(&self) -> bool {
         self.damaged
     }

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use gossip_check::history::Value;
 use gossip_core::coordination::{Op, Query, RunId, RunStatus, ShardStatus, ShardView, View};
 
 use gossip_core::coordination::answer::RunSummary;
 
-use super::queue::{MILLI, Nanos};
+use super::queue::{MILLI, Nanos, SECOND};
 use super::request::{Ask, Reply};
 use super::workers::{Draft, ask_of};
 use super::{Event, World};
@@ -14,6 +15,8 @@ use crate::history;
 
 /// How often the operator looks whether the nodes have settled.
 const LOOK: Nanos = 40 * MILLI;
+/// After the heal the views of all nodes must be the same within this.
+const GOSSIP: Nanos = 30 * SECOND;
 
 /// How far the end has come.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ enum Stage {
         shards: Vec<ShardView>,
         applied: u64,
     },
+    /// Waits until every node sees the same of all.
+    Converge,
 }
 
 impl World {
@@ -56,7 +61,7 @@ impl World {
     pub(super) fn heal(&mut self) {
         let now = self.queue.now();
         self.trace.line(now, || "HEAL".to_owned());
-        self.history.fault(now, "heal", "");
+        self.history.nemesis(now, "heal", Value::Nil);
         let stage = Stage::ListRuns;
         self.finish = Some(Finish { began: now, stage, heard: None, open: VecDeque::new(), told: Vec::new() });
         self.net.heal();
@@ -109,6 +114,7 @@ impl World {
                 Stage::ListShards,
             ),
             Stage::Settle => self.settle(),
+            Stage::Converge => self.converge(),
             Stage::ReadShards { run, place } => self.read_shards(run, place, heard),
             Stage::ReadRun { run, place, shards, applied } => self.read_run(run, place, &shards, applied, heard),
         }
@@ -217,7 +223,7 @@ impl World {
     fn read_next(&mut self, run: usize, place: usize) {
         let Some(finish) = &self.finish else { return };
         let (run, place) = if place == self.machines.len() { (run + 1, 0) } else { (run, place) };
-        let Some(name) = finish.told.get(run).cloned() else { return self.conclude() };
+        let Some(name) = finish.told.get(run).cloned() else { return self.converge() };
         let value = history::run_read(&name, &self.machines[place].name);
         let process = self.workers[self.options.workers].process();
         self.history.invoke(self.queue.now(), process, "read-run", value);
@@ -252,6 +258,27 @@ impl World {
         let process = self.workers[self.options.workers].process();
         self.history.ok(self.queue.now(), process, "read-run", value);
         self.read_next(run, place + 1);
+    }
+
+    /// Waits until every node sees the same. Who is gone is known to be so when suspicion has taken its time; beyond that the
+    /// judge has the word.
+    fn converge(&mut self) {
+        let now = self.queue.now();
+        let Some(finish) = &mut self.finish else { return };
+        if !matches!(finish.stage, Stage::Converge) {
+            (finish.stage, finish.began) = (Stage::Converge, now);
+        }
+        let late = now >= finish.began + GOSSIP;
+        if !late && !self.views_agree() {
+            return self.queue.after(8 * LOOK, Event::Finish);
+        }
+        if !late && self.options.hush && self.hushed.is_none() {
+            self.finish.iter_mut().for_each(|finish| finish.began = now);
+            self.hush();
+            return self.queue.after(8 * LOOK, Event::Finish);
+        }
+        self.read_views();
+        self.conclude();
     }
 
     /// All has been read: every node's state is compared as a whole.

@@ -4,8 +4,11 @@
 //! which workers work and the schedule of faults strikes, a heal after which every shard must come to its end, and final reads.
 
 pub mod clock;
+mod database;
 pub mod disk;
 mod finish;
+mod gossip;
+mod nemesis;
 pub mod net;
 mod node;
 mod operator;
@@ -17,16 +20,18 @@ mod strikes;
 mod workers;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use gossip_core::consensus::{Group, Member, Members, NodeId, Token};
 use gossip_core::mutants::Planted;
-use raft::eraftpb::{HardState, Message};
+use raft::eraftpb::Message;
 
 use crate::faults::Fault;
-use crate::faults::options::Options;
+use crate::faults::options::{Options, rate_fault};
 use crate::faults::schedule::Planned;
 use crate::history::Recorder;
+use crate::invariants::oracle::Held;
 use crate::invariants::{Elections, Ledger, Logs, Rule, Violation};
 use crate::reach::{Event as Rare, Reach};
 use crate::rng::{Rng, Subject};
@@ -65,6 +70,15 @@ enum Event {
         place: usize,
         life: u32,
     },
+    /// Of the gossip.
+    Packet {
+        to: usize,
+        packet: gossip::Packet,
+    },
+    GossipWake {
+        place: usize,
+        life: u32,
+    },
     /// Somebody starts the process, if it is down.
     Start {
         place: usize,
@@ -97,6 +111,26 @@ enum Event {
     Finish,
 }
 
+/// A worker's place and the number of one of its steps.
+pub type Step = (usize, u32);
+
+/// Everything that a world begins with.
+#[derive(Debug)]
+pub struct Beginning {
+    /// The settings.
+    pub options: Options,
+    /// The faults that will strike.
+    pub schedule: Vec<Planned>,
+    /// Steps that workers leave out.
+    pub skipped: BTreeSet<Step>,
+    /// The planted bug.
+    pub planted: Planted,
+    /// Whether the trace is to be read.
+    pub readable: bool,
+    /// Whether the checks on the nodes' own state are off, so that only the history tells.
+    pub blind: bool,
+}
+
 /// Figures of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -112,6 +146,8 @@ pub struct Stats {
     pub compared: u64,
     /// Terms that had a leader.
     pub terms: u64,
+    /// Packets of gossip that were heard.
+    pub packets: u64,
 }
 
 /// One world.
@@ -133,7 +169,21 @@ pub struct World {
     schedule: Vec<Planned>,
     /// Whom each fault of the schedule struck.
     struck: Vec<Option<usize>>,
+    /// Why each machine's process is stopped, and which leases were live when that began.
+    pauses: Vec<Option<(Fault, Vec<Held>)>>,
+    /// Two nodes that do not hear each other's gossip.
+    hushed: Option<(usize, usize)>,
+    /// Attempts to hand leadership over.
+    transfers: BTreeSet<u64>,
+    /// Steps that workers leave out.
+    skipped: BTreeSet<Step>,
+    /// Steps in which an operation began.
+    pub begun: Vec<Step>,
+    /// The nodes' own state is not checked.
+    blind: bool,
     replacement: Option<Replacement>,
+    /// Every node that has applied this has the last replacement behind it for good.
+    settled_at: u64,
     finish: Option<Finish>,
     /// Workers that have steps left.
     busy: usize,
@@ -142,6 +192,7 @@ pub struct World {
     tokens: u64,
     attempts: u64,
     operations: u64,
+    packets: u64,
     violation: Option<Violation>,
     done: bool,
     /// What was reached.
@@ -154,20 +205,22 @@ pub struct World {
 
 impl World {
     /// A world at its beginning: every node is formatted and about to start.
-    pub fn new(options: Options, schedule: Vec<Planned>, planted: Planted, readable: bool) -> Self {
-        let ledger = Rc::new(RefCell::new(Ledger::default()));
+    pub fn new(beginning: Beginning) -> Self {
+        let Beginning { options, schedule, skipped, planted, readable, blind } = beginning;
+        let ledger = Rc::new(RefCell::new(if blind { Ledger::blind() } else { Ledger::default() }));
         let mut machines: Vec<Machine> =
             (0..options.nodes).map(|place| Machine::new(&options, place, planted)).collect();
         let member = |m: &Machine| Member { id: m.id, name: m.name.clone(), address: address(&m.name), voter: true };
         let members = Members { nodes: machines.iter().map(member).collect(), next_id: options.nodes as u64 + 1 };
         let record = Group::bootstrap_record(&members, &empty_state(planted, &ledger));
         for machine in &mut machines {
-            machine.disk.format(record.clone(), HardState::default());
+            machine.disk.format(&record);
         }
         let mut reach = Reach::default();
-        node::mark_rates(options.faults, &machines, &mut reach);
         let workers: Vec<Worker> = (0..=options.workers).map(|place| Worker::new(&options, place)).collect();
-        workers.iter().filter(|w| w.clock.rate() != clock::TRUE_RATE).for_each(|_| reach.fault(Fault::WorkerRate));
+        let of_nodes = machines.iter().map(|machine| rate_fault(machine.clock.rate(), Fault::NodeRate));
+        let of_workers = workers.iter().map(|worker| rate_fault(worker.clock.rate(), Fault::WorkerRate));
+        of_nodes.chain(of_workers).flatten().for_each(|fault| reach.fault(fault));
         let calm_at = schedule.iter().map(|planned| planned.at + planned.lasts).max().unwrap_or(0);
         World {
             net: Net::new(&options),
@@ -176,6 +229,12 @@ impl World {
             busy: options.workers,
             directory: workers::Directory::new(&options),
             struck: vec![None; schedule.len()],
+            pauses: machines.iter().map(|_| None).collect(),
+            hushed: None,
+            transfers: BTreeSet::new(),
+            skipped,
+            begun: Vec::new(),
+            blind,
             trace: Trace::new(readable),
             history: Recorder::default(),
             options,
@@ -187,11 +246,13 @@ impl World {
             elections: Elections::default(),
             schedule,
             replacement: None,
+            settled_at: 0,
             finish: None,
             calm_at,
             tokens: 0,
             attempts: 0,
             operations: 0,
+            packets: 0,
             violation: None,
             done: false,
             reach,
@@ -201,6 +262,7 @@ impl World {
     /// Runs to the end, or to the first violation.
     pub fn run(&mut self) -> Option<Violation> {
         let mut rng = Rng::stream(self.options.seed, Subject::Operator);
+        self.tell_clocks();
         for place in 0..self.machines.len() {
             self.queue.after(rng.within(0, 5 * MILLI), Event::Start { place });
         }
@@ -215,7 +277,20 @@ impl World {
             self.happen(event);
             self.watch_phase();
         }
+        self.mark_log();
         self.violation.take()
+    }
+
+    /// What only the whole log of commands tells.
+    fn mark_log(&mut self) {
+        let ledger = self.ledger.borrow();
+        let (many, large) = ledger.oracle().asked_again();
+        let seen = [
+            (Rare::Takeover, ledger.oracle().takeovers()),
+            (Rare::ForgottenByNumber, many),
+            (Rare::ForgottenByBytes, large),
+        ];
+        seen.into_iter().filter(|(_, count)| *count > 0).for_each(|(rare, _)| self.reach.event(rare));
     }
 
     /// The figures so far.
@@ -228,6 +303,7 @@ impl World {
             applies,
             compared,
             terms: self.elections.count() as u64,
+            packets: self.packets,
         }
     }
 
@@ -242,6 +318,8 @@ impl World {
             Event::Undelivered { place, life, to, snapshot } => self.undelivered(place, life, to, snapshot),
             Event::Synced { place, life } => self.synced(place, life),
             Event::Wake { place, life } => self.wake(place, life),
+            Event::Packet { to, packet } => self.packet(to, packet),
+            Event::GossipWake { place, life } => self.wake_gossip(place, life),
             Event::Start { place } => self.start(place),
             Event::Request { place, caller, ask, patience } => self.request(place, caller, *ask, patience),
             Event::Cancel { place, life, token } => self.cancel(place, life, token),

@@ -18,8 +18,8 @@ pub struct Journey {
 #[derive(Debug)]
 struct Link {
     rng: Rng,
-    /// How many planned faults cut it at the moment.
-    cuts: u32,
+    /// The planned faults that cut it at the moment.
+    cuts: Vec<Fault>,
     /// How many times as long it takes.
     slowness: u64,
     /// When its latest message arrives: later ones do not overtake.
@@ -42,7 +42,7 @@ impl Net {
         let n = options.nodes;
         let link = |place: usize| Link {
             rng: Rng::stream(options.seed, Subject::Link((place / n) as u32, (place % n) as u32)),
-            cuts: 0,
+            cuts: Vec::new(),
             slowness: 1,
             latest: 0,
         };
@@ -65,7 +65,8 @@ impl Net {
     pub fn send(&mut self, now: Nanos, from: usize, to: usize, reach: &mut Reach) -> Journey {
         let options = self.options;
         let link = self.link(from, to);
-        if link.cuts > 0 {
+        if !link.cuts.is_empty() {
+            link.cuts.iter().for_each(|&fault| reach.fault(fault));
             return Journey { first: None, copy: None };
         }
         if link.rng.chance(options.loss) {
@@ -73,6 +74,9 @@ impl Net {
             return Journey { first: None, copy: None };
         }
         let mut delay = link.rng.within(options.delay.0, options.delay.1) * link.slowness;
+        if link.slowness > 1 {
+            reach.fault(Fault::SlowLink);
+        }
         if link.rng.chance(options.reorder) {
             reach.fault(Fault::Reorder);
             delay += link.rng.within(1, 30) * options.delay.1;
@@ -92,6 +96,7 @@ impl Net {
     pub fn call(&mut self, party: usize, reach: &mut Reach) -> Option<Nanos> {
         let options = self.options;
         if self.worker_cuts[party] > 0 {
+            reach.fault(Fault::CutWorker);
             return None;
         }
         let rng = &mut self.worker_rng[party];
@@ -102,11 +107,15 @@ impl Net {
         Some(rng.within(options.delay.0, options.delay.1))
     }
 
-    /// Cuts directed links, or mends one cut of each.
-    pub fn cut(&mut self, links: &[(usize, usize)], cut: bool) {
+    /// Cuts directed links, or mends one cut of this kind of each.
+    pub fn cut(&mut self, links: &[(usize, usize)], fault: Fault, cut: bool) {
         for &(from, to) in links {
             let cuts = &mut self.link(from, to).cuts;
-            *cuts = if cut { *cuts + 1 } else { cuts.saturating_sub(1) };
+            if cut {
+                cuts.push(fault);
+            } else if let Some(at) = cuts.iter().position(|&known| known == fault) {
+                cuts.swap_remove(at);
+            }
         }
     }
 
@@ -124,7 +133,8 @@ impl Net {
     /// From now on the network is a good one.
     pub fn heal(&mut self) {
         for link in &mut self.links {
-            (link.cuts, link.slowness) = (0, 1);
+            link.cuts.clear();
+            link.slowness = 1;
         }
         self.worker_cuts.fill(0);
         let NetOptions { loss, duplicate, reorder, lost_answer, .. } = &mut self.options;

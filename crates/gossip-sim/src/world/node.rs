@@ -13,9 +13,10 @@ use raft::eraftpb::Message;
 
 use super::clock::Clock;
 use super::disk::Disk;
+use super::gossip::Talk;
 use super::queue::Nanos;
+use crate::faults::Fault;
 use crate::faults::options::Options;
-use crate::faults::{Fault, FaultSet};
 use crate::invariants::{Ledger, Watched};
 use crate::rng::{Rng, Subject};
 
@@ -50,6 +51,7 @@ pub(super) struct Process {
     pub(super) fuse: Option<u32>,
     /// The earliest wake-up that is planned.
     pub(super) wake: Nanos,
+    pub(super) talk: Option<Talk>,
 }
 
 /// One machine.
@@ -65,7 +67,11 @@ pub(super) struct Machine {
     pub(super) life: u32,
     /// Nobody starts it before it has joined anew.
     pub(super) retired: bool,
-    seed: u64,
+    /// The incarnation of the last process in the gossip.
+    pub(super) incarnation: u64,
+    /// How often a process here has counted up in the gossip.
+    pub(super) beat: i64,
+    pub(super) seed: u64,
     tick: Duration,
     snapshot_entries: u64,
     keep_entries: u64,
@@ -86,6 +92,8 @@ impl Machine {
             process: None,
             life: 0,
             retired: false,
+            incarnation: 0,
+            beat: 0,
             seed: rng.bits(),
             tick: Duration::from_nanos(options.group.tick),
             snapshot_entries: options.group.snapshot_entries,
@@ -118,15 +126,5 @@ impl Machine {
     pub(super) fn leads(&self) -> Option<u64> {
         let status = self.process.as_ref()?.group.status();
         (status.role == Role::Leader && status.ready).then_some(status.term)
-    }
-}
-
-/// Whether this run has clocks that are off from the beginning.
-pub(super) fn mark_rates(faults: FaultSet, machines: &[Machine], reach: &mut crate::reach::Reach) {
-    for machine in machines {
-        let off = machine.clock.rate() != super::clock::TRUE_RATE;
-        if off && faults.has(Fault::NodeRate) {
-            reach.fault(Fault::NodeRate);
-        }
     }
 }

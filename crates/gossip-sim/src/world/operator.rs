@@ -12,6 +12,8 @@ use crate::faults::Fault;
 
 /// How often the operator looks.
 const LOOK: Nanos = 60 * MILLI;
+/// Entries after which a node that has applied them has surely written down that those before them are committed.
+const FIRM: u64 = 8;
 
 /// A replacement under way.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +72,7 @@ impl World {
             (Stage::Joins, None, _) => self.change(leader, Change::AddNode { address: address(&name), name }),
             (Stage::Joins, _, Some(member)) => self.join(place, member.id),
             (Stage::CatchesUp, _, Some(member)) if member.voter => {
+                self.settled_at = process.group.status().applied + FIRM;
                 self.replacement = None;
                 self.reach.fault(Fault::Membership);
                 self.trace.line(self.queue.now(), || format!("n{} votes again", place + 1));
@@ -92,6 +95,7 @@ impl World {
         machine.disk.wipe();
         machine.retired = true;
         self.set_stage(Stage::Joins);
+        self.nemesis("shrink", place);
         self.trace.line(self.queue.now(), || format!("n{} has left and is wiped", place + 1));
     }
 
@@ -102,6 +106,7 @@ impl World {
         machine.id = id;
         machine.retired = false;
         self.set_stage(Stage::CatchesUp);
+        self.nemesis("grow", place);
         self.start(place);
     }
 

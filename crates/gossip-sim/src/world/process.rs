@@ -1,5 +1,6 @@
 //! The life of a process: start, kill, stop and go on.
 
+use gossip_check::history::Value;
 use gossip_core::consensus::{Group, Input};
 use gossip_core::mutants::Mutant;
 
@@ -25,9 +26,9 @@ impl World {
         }
         let recovered = match machine.disk.recover() {
             Ok(recovered) => recovered,
-            Err(_) => {
+            Err(why) => {
                 self.reach.fault(Fault::FlippedBit);
-                self.trace.line(now, || format!("n{} finds its disk damaged and does not start", place + 1));
+                self.trace.line(now, || format!("n{} does not start: {why:?}", place + 1));
                 return self.replace(place);
             }
         };
@@ -48,17 +49,20 @@ impl World {
             stopped: None,
             fuse: None,
             wake: Nanos::MAX,
+            talk: None,
         });
         self.trace.mark(now, 0x100 | place as u64);
         self.trace.line(now, || format!("n{} starts, life {life}, raft id {id}", place + 1));
         if life > 1 {
             self.met(Rare::Restart);
+            self.nemesis("start", place);
         }
-        if damaged {
+        if damaged && !self.blind {
             let what = format!("n{} serves from a disk that is damaged", place + 1);
             return self.fail(Violation::new(Rule::Disk, what));
         }
         self.drain(place);
+        self.start_gossip(place);
     }
 
     /// Ends the process at once, as SIGKILL does.
@@ -67,6 +71,7 @@ impl World {
         let Some(process) = self.machines[place].process.take() else { return };
         self.trace.mark(now, 0x200 | place as u64);
         self.trace.line(now, || format!("n{} dies", place + 1));
+        self.nemesis("kill", place);
         self.machines[place].disk.crash(&mut self.reach);
         for caller in process.calls.into_values() {
             self.reply(caller, Reply::Reset);
@@ -74,11 +79,8 @@ impl World {
     }
 
     /// The process ends because its disk fails it, and is started again while there is hope.
-    pub(super) fn give_up(&mut self, place: usize, why: DiskError) {
+    pub(super) fn give_up(&mut self, place: usize, why: &DiskError) {
         self.trace.line(self.queue.now(), || format!("n{} stops: {why:?}", place + 1));
-        if why == DiskError::Full {
-            self.reach.fault(Fault::DiskFull);
-        }
         self.kill(place);
         self.queue.after(SUPERVISOR, Event::Start { place });
     }
@@ -91,10 +93,12 @@ impl World {
     }
 
     /// Stops the process, as SIGSTOP does.
-    pub(super) fn pause(&mut self, place: usize) -> bool {
+    pub(super) fn pause(&mut self, place: usize, fault: Fault) -> bool {
         let Some(process) = &mut self.machines[place].process else { return false };
         process.stopped.get_or_insert_default();
+        self.pauses[place] = Some((fault, self.ledger.borrow().oracle().live_leases()));
         self.trace.line(self.queue.now(), || format!("n{} is stopped", place + 1));
+        self.nemesis("pause", place);
         true
     }
 
@@ -104,7 +108,13 @@ impl World {
         let machine = &mut self.machines[place];
         let Some(process) = &mut machine.process else { return };
         let Some(mut inputs) = process.stopped.take() else { return };
+        if let Some((fault, leases)) = self.pauses[place].take()
+            && self.ledger.borrow().oracle().any_ran_out(&leases)
+        {
+            self.reach.fault(fault);
+        }
         self.trace.line(now, || format!("n{} goes on", place + 1));
+        self.history.nemesis(now, "resume", Value::Vec(vec![machine.name.as_str().into()]));
         inputs.push(Input::Wake);
         process.wake = Nanos::MAX;
         #[cfg(feature = "mutants")]
@@ -112,5 +122,6 @@ impl World {
         process.group.handle_all(machine.clock.read(now), inputs);
         self.release_held(place);
         self.drain(place);
+        self.resume_gossip(place);
     }
 }

@@ -3,6 +3,7 @@
 use gossip_core::consensus::{Input, NodeId, Output, Persist, Role, Ticket, Token};
 use raft::eraftpb::{Message, MessageType};
 
+use super::disk::Begun;
 use super::node::Caller;
 use super::queue::{MILLI, Nanos};
 use super::request::{Ask, Reply};
@@ -48,11 +49,7 @@ impl World {
                 None => {}
             }
             match output {
-                Output::Persist(write) => {
-                    if let Err(why) = self.write(place, *write) {
-                        return self.give_up(place, why);
-                    }
-                }
+                Output::Persist(write) => self.write(place, *write),
                 Output::Send { message, after } => match after {
                     Some(Ticket(ticket)) if ticket > process.durable => process.held.push_back((ticket, message)),
                     _ => self.transmit(place, message),
@@ -72,7 +69,9 @@ impl World {
         let Some(process) = &self.machines[place].process else { return };
         let status = process.group.status();
         if status.role == Role::Leader {
-            if let Err(violation) = self.elections.leads(status.id, status.term) {
+            if let Err(violation) = self.elections.leads(status.id, status.term)
+                && !self.blind
+            {
                 self.fail(violation);
             }
             if self.elections.count() > 1 {
@@ -83,9 +82,9 @@ impl World {
         self.plan_wake(place);
     }
 
-    fn write(&mut self, place: usize, write: Persist) -> Result<(), super::disk::DiskError> {
+    fn write(&mut self, place: usize, write: Persist) {
         let machine = &mut self.machines[place];
-        if let Some(first) = write.entries.first() {
+        if let Some(first) = write.entries.first().filter(|_| !self.blind) {
             let previous = machine.disk.term_before(first.index);
             if let Err(violation) = self.logs.written(&write.entries, previous) {
                 self.violation.get_or_insert(violation);
@@ -97,28 +96,38 @@ impl World {
             None => {}
         }
         self.trace.mark(self.queue.now(), 0x300 | place as u64 | write.ticket << 16);
-        machine.disk.write(write)
+        machine.disk.write(write);
     }
 
-    /// Begins a sync of what is written, unless one is under way.
+    /// Writes what waits for it, unless a sync is under way.
     fn sync(&mut self, place: usize) {
         let machine = &mut self.machines[place];
-        if let Some(takes) = machine.disk.begin_sync() {
-            self.queue.after(takes, Event::Synced { place, life: machine.life });
+        match machine.disk.begin(&mut self.reach) {
+            Ok(Begun::Nothing) => {}
+            Ok(Begun::Free(ticket)) => self.persisted(place, ticket),
+            Ok(Begun::Sync(takes)) => self.queue.after(takes, Event::Synced { place, life: machine.life }),
+            Err(why) => self.give_up(place, &why),
         }
     }
 
     pub(super) fn synced(&mut self, place: usize, life: u32) {
         let machine = &mut self.machines[place];
-        let Some(process) = machine.process.as_mut().filter(|_| machine.life == life) else { return };
-        match machine.disk.end_sync(&mut self.reach) {
-            Ok(durable) => process.durable = durable,
-            Err(why) => return self.give_up(place, why),
+        if machine.process.is_none() || machine.life != life {
+            return;
         }
-        let ticket = Ticket(process.durable);
-        self.release_held(place);
-        self.input(place, Input::Persisted(ticket));
+        match machine.disk.end_sync(&mut self.reach) {
+            Ok(durable) => self.persisted(place, durable),
+            Err(why) => return self.give_up(place, &why),
+        }
         self.sync(place);
+    }
+
+    /// All writes up to this ticket count as durable.
+    fn persisted(&mut self, place: usize, ticket: u64) {
+        let Some(process) = &mut self.machines[place].process else { return };
+        process.durable = ticket;
+        self.release_held(place);
+        self.input(place, Input::Persisted(Ticket(ticket)));
     }
 
     /// Sends what waited for a write that is durable now.
@@ -135,7 +144,7 @@ impl World {
         }
     }
 
-    fn place_of(&self, node: NodeId) -> Option<usize> {
+    pub(super) fn place_of(&self, node: NodeId) -> Option<usize> {
         self.places.get(node as usize).copied().filter(|&place| self.machines[place].id == node)
     }
 
@@ -245,6 +254,9 @@ impl World {
     fn respond(&mut self, place: usize, token: Token, reply: Reply) {
         let Some(process) = &mut self.machines[place].process else { return };
         let Some(caller) = process.calls.remove(&token) else { return };
+        if matches!(reply, Reply::Changed) && self.transfers.contains(&caller.attempt) {
+            self.reach.fault(Fault::TransferLeader);
+        }
         self.trace.mark(self.queue.now(), 0x600 | place as u64 | token.0 << 16);
         self.reply(caller, reply);
     }

@@ -46,7 +46,7 @@ pub(super) struct Failure {
 
 impl Failure {
     /// What the caller thinks when its patience ends.
-    pub(super) const TIMEOUT: Failure = Failure { reason: "TIMEOUT", definite: false, elsewhere: true, leader: None };
+    pub(super) const DEADLINE: Failure = Failure { reason: "DEADLINE", definite: false, elsewhere: true, leader: None };
 }
 
 impl Reply {
@@ -61,8 +61,8 @@ impl Reply {
                 let elsewhere = !matches!(why, Refusal::Overloaded { .. } | Refusal::BadChange { .. });
                 failure(why.reason(), why.is_definite(), elsewhere, leader)
             }
-            Reply::Unreachable => failure("UNAVAILABLE", true, true, None),
-            Reply::Reset => failure("CONNECTION_LOST", false, true, None),
+            Reply::Unreachable => failure("UNREACHABLE", true, true, None),
+            Reply::Reset => failure("TRANSPORT", false, true, None),
         })
     }
 }

@@ -11,17 +11,13 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use fs4::fs_std::FileExt;
-use gossip_core::consensus::{Persist, Recovered, SnapshotRecord};
+use gossip_core::consensus::{Persist, SnapshotRecord};
 use gossip_core::mutants::{Mutant, Planted};
-use raft::eraftpb::Entry;
-use sled::{Batch, Db};
+use gossip_core::record::{Book, open, seal};
+use sled::Db;
 
-use super::chunks::Chunks;
-use super::record::{
-    FORMAT, HARD_STATE, HardStateRecord, IDENTITY, Identity, PART, PARTS, SNAPSHOT, SnapshotHead, VERSION, open,
-    open_bytes, part_key, seal, seal_bytes,
-};
-use super::witness::{Reach, Witness};
+use super::record::{FORMAT, IDENTITY, Identity, Records, VERSION, batch};
+use super::witness::Witness;
 use super::{Opened, Storage};
 
 /// Below this many free bytes no more is written: a log torn by a full disk would cost the node.
@@ -70,10 +66,8 @@ pub struct Disk {
     db: Db,
     /// sled's own file, opened once more to sync it.
     file: File,
-    chunks: Chunks,
+    book: Book,
     witness: Witness,
-    term: u64,
-    snapshot: Option<(u64, u32)>,
     // Unlocked when it is closed, after everything above.
     _lock: File,
 }
@@ -101,13 +95,11 @@ impl Disk {
             .write(true)
             .open(&file)
             .map_err(io(format!("cannot open {}", file.display())))?;
-        let trusting = planted.is(Mutant::ChecksumUnchecked);
-        let identity = db.get(IDENTITY)?.map(|v| open::<Identity>(IDENTITY, &v, trusting)).transpose()?;
-        let (recovered, chunks, snapshot) = recover(&db, trusting)?;
-        let (term, witness) = (recovered.hard_state.term, Witness::open(folder)?);
-        let disk = Disk { folder: folder.into(), db, file, chunks, witness, term, snapshot, _lock: lock };
-        if !trusting {
-            disk.witness.check(disk.reach())?;
+        let identity = db.get(IDENTITY)?.map(|value| open::<Identity>(IDENTITY, &value, planted)).transpose()?;
+        let (recovered, book) = Book::recover(&Records(&db), planted)?;
+        let disk = Disk { folder: folder.into(), db, file, book, witness: Witness::open(folder)?, _lock: lock };
+        if !planted.is(Mutant::ChecksumUnchecked) {
+            disk.witness.check(disk.book.reach())?;
         }
         Ok(Opened { disk, identity, recovered })
     }
@@ -117,53 +109,11 @@ impl Disk {
     /// # Errors
     /// The node must not start.
     pub fn found(&mut self, identity: &Identity, snapshot: Option<SnapshotRecord>) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
+        let mut batch = batch(snapshot.map(|record| self.book.found(&record)).unwrap_or_default());
         batch.insert(IDENTITY, seal(IDENTITY, identity));
-        if let Some(record) = &snapshot {
-            self.put_snapshot(&mut batch, record);
-        }
         self.db.apply_batch(batch)?;
         self.sync()?;
-        self.witness.say(self.reach())
-    }
-
-    fn put_snapshot(&mut self, batch: &mut Batch, record: &SnapshotRecord) {
-        if let Some((index, parts)) = self.snapshot {
-            (0..parts).for_each(|part| batch.remove(part_key(index, part)));
-        }
-        let mut parts = 0;
-        for (number, bytes) in (0u32..).zip(record.data.chunks(PART)) {
-            let key = part_key(record.index, number);
-            let value = seal_bytes(&key, bytes);
-            batch.insert(key, value);
-            parts = number + 1;
-        }
-        let head = SnapshotHead::new(record.index, record.term, parts, &record.conf_state);
-        batch.insert(SNAPSHOT, seal(SNAPSHOT, &head));
-        self.snapshot = Some((record.index, parts));
-    }
-
-    fn put(&mut self, batch: &mut Batch, write: &Persist, appended: &mut Vec<Entry>) {
-        if let Some(state) = &write.hard_state {
-            batch.insert(HARD_STATE, seal(HARD_STATE, &HardStateRecord::from(state)));
-            self.term = state.term;
-        }
-        if let Some(record) = &write.snapshot {
-            self.put_snapshot(batch, record);
-            if !write.keeps_log {
-                self.chunks.clear(batch);
-                appended.clear();
-            }
-        }
-        if let Some(first) = write.entries.first() {
-            appended.retain(|entry| entry.index < first.index);
-            appended.extend_from_slice(&write.entries);
-        }
-    }
-
-    fn reach(&self) -> Reach {
-        let snapshot = self.snapshot.map_or(0, |(index, _)| index);
-        Reach { last: self.chunks.last().unwrap_or(0).max(snapshot), term: self.term }
+        self.witness.say(self.book.reach())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
@@ -180,18 +130,10 @@ impl Disk {
 impl Storage for Disk {
     fn write(&mut self, writes: &[Persist], sync: bool) -> Result<(), StoreError> {
         self.check_room()?;
-        let mut batch = Batch::default();
-        let mut appended = Vec::new();
-        for write in writes {
-            self.put(&mut batch, write, &mut appended);
-        }
-        self.chunks.append(&mut batch, &self.db, &appended)?;
-        if let Some(index) = writes.iter().filter_map(|write| write.compact_to).max() {
-            self.chunks.compact(&mut batch, index);
-        }
-        let reach = self.reach();
+        let changes = self.book.put(&Records(&self.db), writes)?;
+        let reach = self.book.reach();
         self.witness.prepare(reach)?;
-        self.db.apply_batch(batch)?;
+        self.db.apply_batch(batch(changes))?;
         if sync {
             self.sync()?;
             self.witness.say(reach)?;
@@ -225,7 +167,7 @@ fn remove_leftovers(database: &Path) -> Result<(), StoreError> {
 
 fn check_format(db: &Db, folder: &Path) -> Result<(), StoreError> {
     match db.get(FORMAT)? {
-        Some(value) => match open::<u32>(FORMAT, &value, false)? {
+        Some(value) => match open::<u32>(FORMAT, &value, Planted::NONE)? {
             VERSION => Ok(()),
             other => Err(StoreError::Foreign(format!(
                 "data folder {} has format {other}, this build reads {VERSION}",
@@ -238,43 +180,4 @@ fn check_format(db: &Db, folder: &Path) -> Result<(), StoreError> {
         }
         None => Err(StoreError::Foreign(format!("{} holds a database that is not ours", folder.display()))),
     }
-}
-
-type Found = (Recovered, Chunks, Option<(u64, u32)>);
-
-fn recover(db: &Db, trusting: bool) -> Result<Found, StoreError> {
-    let mut recovered = Recovered::default();
-    let mut snapshot = None;
-    if let Some(value) = db.get(HARD_STATE)? {
-        recovered.hard_state = open::<HardStateRecord>(HARD_STATE, &value, trusting)?.into();
-    }
-    if let Some(value) = db.get(SNAPSHOT)? {
-        let head: SnapshotHead = open(SNAPSHOT, &value, trusting)?;
-        recovered.snapshot = Some(read_snapshot(db, &head, trusting)?);
-        snapshot = Some((head.index, head.parts));
-    }
-    let (chunks, entries) = Chunks::read(db, trusting)?;
-    let start = recovered.snapshot.as_ref().map_or(1, |s| s.index + 1);
-    if entries.first().is_some_and(|first| first.index > start) {
-        return Err(StoreError::Damaged(format!("entry {start} is missing")));
-    }
-    recovered.entries = entries;
-    Ok((recovered, chunks, snapshot))
-}
-
-fn read_snapshot(db: &Db, head: &SnapshotHead, trusting: bool) -> Result<SnapshotRecord, StoreError> {
-    let mut data = Vec::new();
-    for part in 0..head.parts {
-        let key = part_key(head.index, part);
-        let value = db.get(&key)?;
-        let value = value.ok_or_else(|| {
-            StoreError::Damaged(format!(
-                "part {part} of the snapshot at {} is missing ({})",
-                head.index,
-                PARTS.escape_ascii()
-            ))
-        })?;
-        data.extend_from_slice(open_bytes(&key, &value, trusting)?);
-    }
-    Ok(SnapshotRecord { index: head.index, term: head.term, conf_state: head.conf_state(), data })
 }

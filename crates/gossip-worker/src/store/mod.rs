@@ -3,7 +3,6 @@
 //! One thread owns the database (see [`thread`]). Every value carries a checksum over its key and itself; what does not match ends the
 //! process, it is never served.
 
-mod chunks;
 mod disk;
 mod record;
 pub mod thread;

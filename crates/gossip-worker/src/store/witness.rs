@@ -9,19 +9,12 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use gossip_core::record::Reach;
+
 use super::StoreError;
 
 /// Two slots, written in turn, so that one is whole whatever is torn.
 const SLOT: usize = 28;
-
-/// How far the log reaches at least.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reach {
-    /// The last entry, or the snapshot behind which there is none.
-    pub(super) last: u64,
-    /// The term of the hard state.
-    pub(super) term: u64,
-}
 
 /// The file.
 #[derive(Debug)]

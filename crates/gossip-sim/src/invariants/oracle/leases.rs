@@ -25,6 +25,7 @@ impl Run {
         ensure(grant.cursor == shard.cursor, Rule::S7, || format!("{grant:?} has lost the cursor of {shard:?}"))?;
         ensure(grant.range == shard.range, Rule::S4, || format!("{grant:?} has not the range of {shard:?}"))?;
         let taken_over = shard.lease.is_some();
+        shard.ran_out = if taken_over { Some(shard.fence) } else { shard.ran_out };
         shard.fence = grant.fence;
         shard.lease = Some(Lease { worker: worker.clone(), granted: now, deadline: grant.deadline });
         Ok(taken_over)

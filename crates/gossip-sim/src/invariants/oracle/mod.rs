@@ -29,6 +29,8 @@ pub struct Oracle {
     deletions: Replays,
     /// How often a lease was taken over after its deadline.
     takeovers: u64,
+    /// [`Replays::asked_again`] of deleted runs.
+    asked_again: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -46,6 +48,16 @@ struct Shard {
     fence: Fence,
     lease: Option<Lease>,
     cursor: Option<Cursor>,
+    /// The fence of the last lease that was taken over after its deadline.
+    ran_out: Option<Fence>,
+}
+
+/// A lease that was live at some moment.
+#[derive(Debug)]
+pub struct Held {
+    run: (TenantId, RunId),
+    shard: ShardId,
+    fence: Fence,
 }
 
 #[derive(Debug)]
@@ -57,7 +69,7 @@ struct Lease {
 
 impl Shard {
     fn new(range: Range, fence: Fence) -> Self {
-        Shard { range, status: ShardStatus::Active, fence, lease: None, cursor: None }
+        Shard { range, status: ShardStatus::Active, fence, lease: None, cursor: None, ran_out: None }
     }
 
     /// The lease that is live at `now`.
@@ -80,6 +92,31 @@ impl Oracle {
     /// Leases taken over after their deadline.
     pub fn takeovers(&self) -> u64 {
         self.takeovers
+    }
+
+    /// Op ids that came again after their answers were forgotten: for the number of newer ones, and for their bytes.
+    pub fn asked_again(&self) -> (u64, u64) {
+        let all = self.runs.values().map(|run| run.replays.asked_again);
+        all.fold(self.asked_again, |sum, run| (sum.0 + run.0, sum.1 + run.1))
+    }
+
+    /// The leases that are live now.
+    pub fn live_leases(&self) -> Vec<Held> {
+        let shards =
+            self.runs.iter().flat_map(|(run, of)| of.shards.iter().map(move |(name, shard)| (run, name, shard)));
+        let live = shards.filter(|(.., shard)| shard.live(self.now).is_some());
+        live.map(|(run, name, shard)| Held { run: run.clone(), shard: name.clone(), fence: shard.fence }).collect()
+    }
+
+    /// Whether one of these has run out since, instead of being given up.
+    pub fn any_ran_out(&self, leases: &[Held]) -> bool {
+        leases.iter().any(|held| {
+            let shard = self.runs.get(&held.run).and_then(|run| run.shards.get(&held.shard));
+            shard.is_some_and(|shard| {
+                let over = shard.lease.as_ref().is_some_and(|lease| lease.deadline <= self.now);
+                shard.ran_out == Some(held.fence) || (shard.fence == held.fence && over)
+            })
+        })
     }
 
     /// Takes in the next entry of the log with its answer.
@@ -146,7 +183,8 @@ impl Oracle {
                     run.and_then(|run| run.shards.values().map(|shard| shard.fence).max()).unwrap_or_default();
                 let floor = self.floors.entry(command.tenant.clone()).or_default();
                 *floor = highest.max(*floor);
-                self.runs.remove(&key(command));
+                let gone = self.runs.remove(&key(command)).map(|run| run.replays.asked_again).unwrap_or_default();
+                self.asked_again = (self.asked_again.0 + gone.0, self.asked_again.1 + gone.1);
                 self.deletions.remember(command, answer);
                 Ok(())
             }

@@ -86,7 +86,7 @@ impl Worker {
     pub(super) fn found_again(&mut self, command: &Command, failure: Failure) {
         let founding = matches!(command.op, Op::CreateRun { .. } | Op::RegisterShards { start: true, .. });
         let there = ["RUN_EXISTS", "RUN_NOT_OPEN", "RUN_ENDED", "OP_ID_CONFLICT"].contains(&failure.reason);
-        if founding && !there && command.run.as_str().starts_with('r') {
+        if founding && !there && command.run.as_str().starts_with(['r', 'y']) {
             self.intents.push_front(command.clone());
         }
     }
@@ -102,7 +102,9 @@ impl Worker {
     }
 
     pub(super) fn remember(&mut self, command: &Command, first: Time, operation: u64, succeeded: bool) {
-        self.sent.retain(|sent| sent.command.op_id != command.op_id);
+        // A replay leaves the answer where it is in the op log: as old as it was.
+        let known = self.sent.iter().position(|sent| sent.command.op_id == command.op_id);
+        let operation = known.and_then(|at| self.sent.remove(at)).map_or(operation, |sent| sent.operation);
         self.sent.push_back(Sent { command: command.clone(), first, operation, succeeded });
         if self.sent.len() > SENT {
             self.sent.pop_front();
@@ -125,7 +127,11 @@ impl World {
         if worker.sent.iter().any(|sent| sent.succeeded && sent.command == *command) {
             self.reach.event(Rare::Replay);
         }
-        worker.remember(command, first, operations, true);
+        match &mut worker.grind {
+            // Not among what is replayed early: it knows itself how old its commands are.
+            Some(grind) => grind.heard(command, answer, first),
+            None => worker.remember(command, first, operations, true),
+        }
         match answer {
             Answer::Granted(grant) => return self.granted(place, command, grant, first),
             Answer::Renewed { .. } => {
@@ -191,9 +197,6 @@ impl World {
         if !known {
             let (range, cursor) = (grant.range.clone(), grant.cursor.clone());
             worker.held.push(Lease { run, token, range, cursor, believed_until });
-        }
-        if self.ledger.borrow().oracle().takeovers() > 0 {
-            self.reach.event(Rare::Takeover);
         }
         self.workers[place].clock.when(believed_until, now).unwrap_or(0)
     }

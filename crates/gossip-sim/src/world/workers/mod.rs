@@ -3,6 +3,7 @@
 //! One worker has one operation under way. It asks the node that it takes for the leader, follows hints, tries again under the same
 //! op id after an answer was lost, and calls an operation indefinite once any of its attempts was.
 
+mod grind;
 mod habits;
 mod learn;
 mod script;
@@ -27,6 +28,7 @@ use crate::history;
 use crate::reach::Event as Rare;
 use crate::rng::{Rng, Subject};
 
+use grind::Grind;
 pub(super) use learn::Directory;
 
 /// A grant that takes longer at the first attempt came out of the line of waiters.
@@ -73,6 +75,11 @@ pub(super) struct Worker {
     rest: Option<Nanos>,
     /// It comes back from a rest past its deadline and is about to write.
     late_write: bool,
+    grind: Option<Grind>,
+    /// Steps taken.
+    taken: u32,
+    /// Its own clock when it was stopped.
+    stopped_at: Time,
 }
 
 /// What a worker finds when it goes on.
@@ -139,12 +146,15 @@ impl Worker {
         let rate = options.draw_rate(&mut rng, Fault::WorkerRate);
         let reading = rng.below(1 << 42);
         let name = format!("w{place}");
+        // The last one, if any: a run with fewer workers is a run without.
+        let grind = options.grinding.filter(|_| place + 1 == options.workers).map(Grind::new);
+        let extra = if grind.is_some() { grind::STEPS } else { 0 };
         Worker {
             place,
             name: WorkerId::parse("worker", &name).expect("a good name"),
             process: place as i64,
             clock: Clock::new(reading, rate),
-            steps: if place == options.workers { 0 } else { options.steps },
+            steps: if place == options.workers { 0 } else { options.steps.saturating_add(extra) },
             held: Vec::new(),
             past: VecDeque::new(),
             sent: VecDeque::new(),
@@ -156,6 +166,9 @@ impl Worker {
             has_steps: place < options.workers,
             rest: None,
             late_write: false,
+            grind,
+            taken: 0,
+            stopped_at: Time::ZERO,
             rng,
         }
     }
@@ -177,6 +190,19 @@ impl Worker {
     /// The lease that it holds on this shard.
     pub(super) fn lease_on(&self, shard: &ShardId) -> Option<LeaseRef> {
         self.held.iter().rev().map(|lease| &lease.token).find(|token| token.shard == *shard).cloned()
+    }
+
+    /// Stops it, as a pause of its machine does.
+    pub(super) fn stop(&mut self, now: Nanos) {
+        if self.stopped.is_none() {
+            (self.stopped, self.stopped_at) = (Some(Vec::new()), self.clock.read(now));
+        }
+    }
+
+    /// Whether a lease that it believed in when it was stopped has run out since.
+    fn outslept(&self, now: Nanos) -> bool {
+        let slept = self.stopped_at..self.clock.read(now);
+        self.held.iter().any(|lease| slept.contains(&lease.believed_until))
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -212,8 +238,15 @@ impl World {
             return self.retire_worker(place);
         }
         worker.steps -= 1;
-        match self.choose(place) {
-            Some(draft) => self.begin(place, draft),
+        let step = (place, worker.taken);
+        worker.taken += 1;
+        // A stream for each step: one that is left out does not move what the others draw.
+        worker.rng = Rng::stream(self.options.seed, Subject::Step(place as u32, step.1));
+        match self.choose(place).filter(|_| !self.skipped.contains(&step)) {
+            Some(draft) => {
+                self.begun.push(step);
+                self.begin(place, draft);
+            }
             None => self.think(place),
         }
     }
@@ -293,7 +326,7 @@ impl World {
             return late.push(Late::Patience(caller));
         }
         if worker.call.as_ref().is_some_and(|call| call.attempt == caller.attempt) {
-            self.try_again(caller.party, Failure::TIMEOUT);
+            self.try_again(caller.party, Failure::DEADLINE);
         }
     }
 
@@ -346,8 +379,8 @@ impl World {
             worker.process += parties;
             self.reach.event(Rare::Indefinite);
         }
-        if failure.reason == "TIMEOUT" {
-            self.reach.reason("TIMEOUT");
+        if failure == Failure::DEADLINE {
+            self.reach.reason(failure.reason);
         }
         let worker = &mut self.workers[place];
         if let Ask::Submit { command, .. } = &call.ask {
@@ -393,6 +426,9 @@ impl World {
 
     pub(super) fn resume_worker(&mut self, place: usize) {
         let Some(late) = self.workers[place].stopped.take() else { return };
+        if self.workers[place].outslept(self.queue.now()) {
+            self.reach.fault(Fault::PauseWorker);
+        }
         for event in late {
             match event {
                 Late::Step => self.step(place),

@@ -41,6 +41,15 @@ fn roots(rng: &mut Rng, run: &RunId, most: u64) -> Vec<ShardSpec> {
     if kept.is_empty() { vec![spec(&format!("{run}-0"), Range::new([], []))] } else { kept }
 }
 
+/// The founding of a side run with one shard, for one worker alone.
+pub(super) fn lone_shard(rng: &mut Rng, worker: &WorkerId) -> (VecDeque<Command>, (RunId, ShardId)) {
+    let run = RunId::parse("run", &format!("y{worker}")).expect("a good name");
+    let only = spec(&format!("{run}-a"), Range::new([], []));
+    let shard = only.shard.clone();
+    let ops = [Op::CreateRun { metadata: Vec::new() }, Op::RegisterShards { shards: vec![only], start: true }];
+    (ops.into_iter().map(|op| command(rng, &run, op)).collect(), (run, shard))
+}
+
 /// The life of a side run, as far as the worker takes it.
 pub(super) fn side_run(rng: &mut Rng, worker: &WorkerId, number: u64) -> VecDeque<Command> {
     let run = RunId::parse("run", &format!("x{worker}-{number}")).expect("a good name");
