@@ -10,7 +10,9 @@ use crate::client::{Client, LARGEST_ANSWER};
 use crate::error::Error;
 use crate::retry::Kind;
 
-pub use gossip_proto::v1::{Health, JoinResponse, Member, Role, StatusResponse as NodeStatus};
+pub use gossip_proto::v1::{
+    Health, JoinResponse, Member, MembersResponse as ClusterView, Role, StatusResponse as NodeStatus,
+};
 
 fn service(channel: Channel) -> ClusterServiceClient<Channel> {
     ClusterServiceClient::new(channel).max_decoding_message_size(LARGEST_ANSWER)
@@ -47,8 +49,16 @@ impl Client {
     /// # Errors
     /// No node answers.
     pub async fn members(&self) -> Result<Vec<Member>, Error> {
-        let answer: v1::MembersResponse = call!(self, Read, Duration::ZERO, members, v1::MembersRequest {})?;
-        Ok(answer.members)
+        Ok(self.view().await?.members)
+    }
+
+    /// The cluster as the answering node sees it: the group's members with their health and facts, and nodes that are no members
+    /// (any more). To ask a certain one: `client.pinned("host:port").view()`.
+    ///
+    /// # Errors
+    /// No node answers.
+    pub async fn view(&self) -> Result<ClusterView, Error> {
+        call!(self, Read, Duration::ZERO, members, v1::MembersRequest {})
     }
 
     /// Hands the leadership to this voter, or to the one that is furthest ahead; answers with the new leader's name.

@@ -54,7 +54,7 @@ mod types;
 mod watch;
 
 pub use client::Client;
-pub use cluster::{Health, JoinResponse, Member, NodeStatus, Role};
+pub use cluster::{ClusterView, Health, JoinResponse, Member, NodeStatus, Role};
 pub use error::{DEADLINE, Error, TRANSPORT, UNREACHABLE};
 pub use guard::{LEASE_LOST, LeaseGuard, LeaseOptions, Lost};
 pub use opid::OpId;

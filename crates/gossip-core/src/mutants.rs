@@ -86,8 +86,14 @@ mutants! {
     OlderFactOverwrites = "older-fact-overwrites",
     /// A suspected node answers at the incarnation at which it is suspected (no healthy node dies).
     RefutationKeepsIncarnation = "refutation-keeps-incarnation",
-    /// A slow node takes its own slowness for the death of others (no healthy node dies).
+    /// A slow node never gives others more time (who is slow accuses nobody).
     NoLocalHealth = "no-local-health",
+    /// A node that was stopped takes what it did not read for silence (who stalls accuses nobody).
+    NoStallDetection = "no-stall-detection",
+    /// Who passes a suspicion on counts as one more accuser (confirmations are independent).
+    HearsayConfirms = "hearsay-confirms",
+    /// The ack of a helper is not taken after its nack (a lost link is bridged).
+    NackForgetsHelper = "nack-forgets-helper",
     /// A death is believed on the word of one (no healthy node dies).
     DeathBelievedUnheard = "death-believed-unheard",
     /// Who is held dead goes on accusing others (no healthy node is suspected for long).

@@ -1,46 +1,57 @@
 //! The driver of the gossip: publishes what this node is, keeps the view of all. Nothing here decides a lease.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use gossip_core::consensus::{Member, Role};
-use gossip_core::membership::Status;
 use gossip_core::mutants::Planted;
-use gossip_core::node::facts::{APPLIED, BUILD, LEADER, LeaderHint, ROLE, SHARD_LOAD};
-use gossip_core::node::{Config, Event, Input, Message, Node, Output, Peer, View};
-use gossip_proto::v1;
+use gossip_core::node::facts::{ACTIVE_SHARDS, APPLIED, BUILD, LEADER, LIVE_LEASES, LeaderHint, NAME, ROLE};
+use gossip_core::node::{Config, Event, Input, MemberView, Message, Node, Output, Peer, View};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::driver::{Handle, StatusPage};
-use crate::transport::Outbound;
+use crate::transport::{Local, Outbound};
 
 /// Between two looks at what there is to publish.
 const PUBLISH: Duration = Duration::from_millis(250);
 
+/// A node that lost its leader does not believe others of the same term for this long. They may not have noticed yet, and a dead
+/// leader is suspected by then: a round of probes of a small cluster takes less.
+const DOUBT: Duration = Duration::from_secs(10);
+
 /// What this node's gossip knows. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Known(Arc<Mutex<View>>);
+pub struct Known(Arc<Mutex<Knowledge>>);
+
+#[derive(Debug)]
+struct Knowledge {
+    view: View,
+    /// When consensus here last knew a leader, and in which term.
+    led: Option<(u64, Instant)>,
+}
 
 impl Known {
-    /// A member's health and the facts that it published, by Raft's number.
-    pub fn of(&self, node: u64) -> (v1::Health, HashMap<String, String>) {
-        let view = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(member) = view.members.get(&node) else { return (v1::Health::Unspecified, HashMap::new()) };
-        let health = match member.standing.status {
-            Status::Alive => v1::Health::Alive,
-            Status::Suspect => v1::Health::Suspect,
-            Status::Dead => v1::Health::Dead,
-            Status::Left => v1::Health::Left,
-        };
-        (health, member.facts.clone().into_iter().collect())
+    fn new(view: View) -> Self {
+        Known(Arc::new(Mutex::new(Knowledge { view, led: None })))
     }
 
-    /// Who leads, as far as anybody says: a hint, for when consensus here knows none.
-    pub fn leader(&self) -> Option<u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).leader().map(|hint| hint.leader)
+    fn lock(&self) -> MutexGuard<'_, Knowledge> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this node sees of the cluster, itself included, by Raft's numbers.
+    pub fn members(&self) -> BTreeMap<u64, MemberView> {
+        self.lock().view.members.clone()
+    }
+
+    /// Who leads, as far as anybody says: a hint, for when consensus here knows none in its `term`.
+    pub fn leader(&self, term: u64) -> Option<u64> {
+        let knowledge = self.lock();
+        let just_lost = knowledge.led.is_some_and(|(led, at)| led == term && at.elapsed() < DOUBT);
+        knowledge.view.leader(if just_lost { term + 1 } else { term }).map(|hint| hint.leader)
     }
 }
 
@@ -59,18 +70,19 @@ pub struct Gossip {
     outbound: Arc<Mutex<Outbound>>,
     core: Handle,
     known: Known,
+    name: String,
     published: HashMap<&'static str, String>,
     leaving: bool,
     departed: bool,
 }
 
 impl Gossip {
-    /// The gossip of node `id` at `address`, which begins with `members`.
+    /// The gossip of the node `local` at `address`, which begins with `members`.
     ///
     /// # Errors
     /// The address cannot be told to others.
     pub fn new(
-        (id, address): (u64, &str),
+        (local, address): (&Local, &str),
         members: &[Member],
         mut clock: Clock,
         planted: Planted,
@@ -79,12 +91,11 @@ impl Gossip {
     ) -> Result<(Self, Packets, Known), String> {
         let now = clock.now();
         let incarnation = clock.wall_ms();
-        let mut node = Node::with_bug(Config::new(id, address, incarnation, now.as_nanos() ^ id), now, planted)
-            .map_err(|e| e.to_string())?;
+        let config = Config::new(local.id, address, incarnation, now.as_nanos() ^ local.id);
+        let mut node = Node::with_bug(config, now, planted).map_err(|e| e.to_string())?;
         join(&mut node, members, &mut clock);
         let (packets, receiver) = mpsc::channel(QUEUE);
-        let known = Known(Arc::new(Mutex::new(node.view())));
-        let published = HashMap::new();
+        let known = Known::new(node.view());
         let gossip = Gossip {
             node,
             clock,
@@ -92,7 +103,8 @@ impl Gossip {
             outbound,
             core,
             known: known.clone(),
-            published,
+            name: local.name.clone(),
+            published: HashMap::new(),
             leaving: false,
             departed: false,
         };
@@ -143,8 +155,10 @@ impl Gossip {
             match output {
                 Output::Send { to, message } => {
                     let address = self.node.address(to).map(str::to_owned);
+                    // Before the lock, for which the core waits too.
+                    let packet = message.encode();
                     let mut outbound = self.outbound.lock().unwrap_or_else(PoisonError::into_inner);
-                    outbound.gossip(to, address, message.encode());
+                    outbound.gossip(to, address, packet);
                 }
                 Output::Event(event) => {
                     changed = true;
@@ -153,7 +167,7 @@ impl Gossip {
             }
         }
         if changed {
-            *self.known.0.lock().unwrap_or_else(PoisonError::into_inner) = self.node.view();
+            self.known.lock().view = self.node.view();
         }
     }
 
@@ -167,10 +181,13 @@ impl Gossip {
         }
     }
 
-    /// Publishes what has changed about this node, and learns of members that consensus has added.
+    /// Publishes what has changed about this node, and learns whom consensus has added or removed.
     async fn publish(&mut self) {
         let Some(page) = self.core.status().await else { return };
-        for (key, value) in facts(&page) {
+        if page.status.leader.is_some() {
+            self.known.lock().led = Some((page.status.term, Instant::now()));
+        }
+        for (key, value) in facts(&self.name, &page) {
             if self.published.get(key) != Some(&value) {
                 self.published.insert(key, value.clone());
                 self.handle(Input::Publish { key: key.into(), value });
@@ -180,17 +197,15 @@ impl Gossip {
     }
 }
 
+/// All members each time, so that the removed are called no longer, and one that was away for so long that it is forgotten is.
 fn join(node: &mut Node, members: &[Member], clock: &mut Clock) {
-    let strangers = members.iter().filter(|member| node.address(member.id).is_none());
-    let peers: Vec<Peer> = strangers.map(|member| Peer { id: member.id, address: member.address.clone() }).collect();
-    if !peers.is_empty()
-        && let Err(error) = node.handle(clock.now(), Input::Join { peers })
-    {
+    let peers = members.iter().map(|member| Peer { id: member.id, address: member.address.clone() }).collect();
+    if let Err(error) = node.handle(clock.now(), Input::Join { peers }) {
         tracing::debug!(%error, "gossip refused");
     }
 }
 
-fn facts(page: &StatusPage) -> Vec<(&'static str, String)> {
+fn facts(name: &str, page: &StatusPage) -> [(&'static str, String); 7] {
     let status = &page.status;
     let role = match status.role {
         Role::Leader => "leader",
@@ -198,14 +213,54 @@ fn facts(page: &StatusPage) -> Vec<(&'static str, String)> {
         Role::PreCandidate | Role::Candidate => "candidate",
         Role::Learner => "learner",
     };
-    let mut facts = vec![
+    // Empty where there is none: what was said of the last one is withdrawn.
+    let leader = status.leader.map(|leader| LeaderHint { term: status.term, leader }.to_string());
+    [
+        (NAME, name.to_owned()),
         (ROLE, role.to_owned()),
+        (LEADER, leader.unwrap_or_default()),
         (APPLIED, status.applied.to_string()),
-        (BUILD, concat!("gossip-worker ", env!("CARGO_PKG_VERSION")).to_owned()),
-        (SHARD_LOAD, page.active_shards.to_string()),
-    ];
-    if let Some(leader) = status.leader {
-        facts.push((LEADER, LeaderHint { term: status.term, leader }.to_string()));
+        (BUILD, crate::BUILD.to_owned()),
+        (ACTIVE_SHARDS, page.active_shards.to_string()),
+        (LIVE_LEASES, page.live_leases.to_string()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use gossip_core::membership::{Standing, Status};
+
+    use super::*;
+
+    fn view(hints: &[(u64, &str)]) -> View {
+        let member = |hint: &str| MemberView {
+            address: "a:1".into(),
+            standing: Standing { incarnation: 1, status: Status::Alive },
+            facts: [(LEADER.to_owned(), hint.to_owned())].into(),
+        };
+        View { members: hints.iter().map(|(id, hint)| (*id, member(hint))).collect() }
     }
-    facts
+
+    fn known(hints: &[(u64, &str)], led: Option<(u64, Duration)>) -> Known {
+        let known = Known::new(view(hints));
+        known.lock().led =
+            led.map(|(term, ago)| (term, Instant::now().checked_sub(ago).expect("a machine up for long")));
+        known
+    }
+
+    #[test]
+    fn a_hint_of_an_earlier_term_is_none() {
+        let hints = [(1, ""), (2, "3@7"), (3, "3@7")];
+        assert_eq!(known(&hints, None).leader(6), Some(3));
+        assert_eq!(known(&hints, None).leader(7), Some(3), "this node has not heard from it yet, or cannot");
+        assert_eq!(known(&hints, None).leader(8), None);
+    }
+
+    #[test]
+    fn who_just_lost_its_leader_does_not_take_it_from_others() {
+        let hints = [(1, ""), (2, "3@7"), (3, "3@7")];
+        assert_eq!(known(&hints, Some((7, Duration::from_secs(1)))).leader(7), None);
+        assert_eq!(known(&hints, Some((6, Duration::from_secs(1)))).leader(7), Some(3), "that was another term");
+        assert_eq!(known(&hints, Some((7, DOUBT + Duration::from_secs(1)))).leader(7), Some(3), "only the link is cut");
+    }
 }

@@ -13,3 +13,6 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod transport;
+
+/// What this binary is: its version, and the commit that was checked out when it was built, where the build knew one.
+pub const BUILD: &str = env!("GOSSIP_BUILD");

@@ -105,7 +105,7 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
     let (core, ended, outbound) = start_core(&settings, &local, known)?;
     let switches = Switches { draining: watch::channel(false).0, closing: watch::channel(false).0 };
     let clock = Clock::new(settings.clock_control.clone());
-    let own = (local.id, settings.address.as_str());
+    let own = (&local, settings.address.as_str());
     let (gossip, packets, known) =
         Gossip::new(own, &members, clock, settings.planted, outbound, core.clone()).map_err(Exit::Fatal)?;
     tokio::spawn(gossip.run(switches.draining.subscribe()));

@@ -198,7 +198,9 @@ fn the_cluster_shows_itself_in_a_table() {
     assert!(lines[0].starts_with("ENDPOINT") && lines[1].starts_with(&node.address), "{status:?}");
     assert!(lines[1].contains("leader"), "{status:?}");
     let members = node.json("members");
-    assert_eq!((&members["members"][0]["node"], &members["members"][0]["voter"]), (&json!("dev"), &json!(true)));
+    let view = &members["views"][0];
+    assert_eq!((&view["node"], &view["members"][0]["node"]), (&json!("dev"), &json!("dev")));
+    assert_eq!(view["members"][0]["voter"], json!(true));
     assert_eq!(node.ctl("remove dev").code, 1, "the last voter stays");
     let both = format!("--endpoints {},127.0.0.1:1 --json status", node.address);
     let both = node.ctl(&both);

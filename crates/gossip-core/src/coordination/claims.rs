@@ -64,6 +64,12 @@ impl Claims {
         self.leased.first().map(|&(deadline, _)| deadline)
     }
 
+    /// How many leases are live at `now`. Those that have ended are counted, which are few: claims file them as free.
+    pub(super) fn live(&self, now: Stamp) -> u64 {
+        let ended = self.leased.iter().take_while(|&&(deadline, _)| deadline <= now).count();
+        (self.leased.len() - ended) as u64
+    }
+
     /// Whether a claim would find a shard without looking at leases.
     pub(super) fn has_free(&self) -> bool {
         !self.free.is_empty()

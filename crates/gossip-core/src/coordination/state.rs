@@ -71,6 +71,12 @@ impl State {
         self.data.tenants.values().flat_map(|tenant| tenant.runs.values()).map(|run| run.counts.active).sum()
     }
 
+    /// Leases of all tenants that are live on the lease clock as of the last applied entry.
+    pub fn live_leases(&self) -> u64 {
+        let runs = self.data.tenants.values().flat_map(|tenant| tenant.runs.values());
+        runs.map(|run| run.claims.live(self.data.clock)).sum()
+    }
+
     /// The lease clock as of the last applied entry.
     pub fn clock(&self) -> Stamp {
         self.data.clock

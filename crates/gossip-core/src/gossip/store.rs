@@ -62,6 +62,13 @@ impl Facts {
         self.owners.get(&owner).map_or(Version::default(), |owned| owned.version)
     }
 
+    /// Whether a node that has `theirs` of an owner's facts lacks some.
+    pub fn has_more(&self, owner: NodeId, theirs: Version) -> bool {
+        let ours = self.version(owner);
+        // The planted bug compares nothing, so that whoever speaks last is right.
+        ours > theirs || (self.planted.is(Mutant::OlderFactOverwrites) && ours != theirs)
+    }
+
     /// What a node that has `theirs` lacks of an owner's facts. `None` if it lacks nothing.
     pub fn delta(&self, owner: NodeId, theirs: Version) -> Option<Delta> {
         if self.planted.is(Mutant::GossipOwnFactsOnly) && owner != self.me {
@@ -69,10 +76,11 @@ impl Facts {
         }
         let owned = self.owners.get(&owner)?;
         let incarnation = owned.version.incarnation;
-        if theirs >= owned.version {
+        if !self.has_more(owner, theirs) {
             return None;
         }
-        let after = if theirs.incarnation == incarnation { theirs.counter } else { 0 };
+        let all = theirs.incarnation != incarnation || self.planted.is(Mutant::OlderFactOverwrites);
+        let after = if all { 0 } else { theirs.counter };
         let mut facts: Vec<Fact> = owned
             .facts
             .iter()

@@ -31,6 +31,13 @@ pub struct Config {
     pub memory: Duration,
 }
 
+impl Config {
+    /// How long an asker at its worst local health waits for its helpers. A helper does not know the asker's health.
+    pub(super) fn longest_wait_for_helpers(&self) -> Duration {
+        self.probe_interval.saturating_sub(self.probe_timeout).saturating_mul(self.max_health + 1)
+    }
+}
+
 impl Default for Config {
     /// The settings of the Lifeguard paper, with the LAN intervals of memberlist.
     fn default() -> Self {

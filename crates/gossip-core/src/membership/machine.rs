@@ -192,7 +192,7 @@ impl Membership {
 
     /// This process did nothing for `by`: what it waited for may lie unread in front of it. Accuses nobody of the silence.
     pub fn stalled(&mut self, now: Time, by: Duration) {
-        if self.planted.is(Mutant::NoLocalHealth) {
+        if self.planted.is(Mutant::NoStallDetection) {
             return;
         }
         self.health.worse(1);
@@ -237,7 +237,14 @@ impl Membership {
     pub fn claim(&self, node: NodeId) -> Option<Claim> {
         let standing = self.standing(node)?;
         let address = if node == self.id { self.address.clone() } else { self.members.get(&node)?.address.clone() };
-        Some(Claim { node, standing, by: self.id, address })
+        let suspicion = self.suspicions.get(&node).filter(|_| !self.planted.is(Mutant::HearsayConfirms));
+        let by = suspicion.map_or(self.id, |suspicion| suspicion.accuser(self.id));
+        Some(Claim { node, standing, by, address })
+    }
+
+    /// How many others confirmed this node's suspicion of another; `None` if it does not suspect it.
+    pub fn confirmations(&self, node: NodeId) -> Option<usize> {
+        self.suspicions.get(&node).map(Suspicion::confirmations)
     }
 
     /// A live node, evenly at random.

@@ -2,6 +2,7 @@
 
 use super::machine::{Membership, ProbeMessage};
 use super::member::{NodeId, Status};
+use crate::mutants::Mutant;
 use crate::time::Time;
 
 /// One probe.
@@ -13,9 +14,10 @@ pub(super) struct Probe {
     ask_at: Option<Time>,
     /// When the target is suspected.
     ends: Time,
-    /// Who was asked and has sent neither ack nor nack.
+    /// Who was asked. The ack of each counts until the end, also after its nack.
+    asked: Vec<NodeId>,
+    /// Who of them has sent neither ack nor nack.
     silent: Vec<NodeId>,
-    asked: usize,
 }
 
 impl Probe {
@@ -46,8 +48,8 @@ impl Membership {
             seq,
             ask_at: Some(now + self.health.stretch(self.config.probe_timeout)),
             ends: self.next_probe,
+            asked: Vec::new(),
             silent: Vec::new(),
-            asked: 0,
         });
         self.send(target, ProbeMessage::Ping { seq });
     }
@@ -69,8 +71,8 @@ impl Membership {
             node != target && members.get(&node).is_some_and(|member| member.standing.status == Status::Alive)
         });
         if let Some(probe) = &mut self.probe {
+            probe.asked.clone_from(&helpers);
             probe.silent.clone_from(&helpers);
-            probe.asked = helpers.len();
         }
         for helper in helpers {
             self.send(helper, ProbeMessage::PingReq { seq, target });
@@ -79,7 +81,11 @@ impl Membership {
 
     /// An ack of the target itself, or of a helper that it answered; or one that this node waits for in another's name.
     pub(super) fn acked(&mut self, from: NodeId, seq: u32) {
-        let expected = |probe: &mut Probe| probe.seq == seq && (probe.target == from || probe.silent.contains(&from));
+        let planted = self.planted;
+        let expected = |probe: &mut Probe| {
+            let helpers = if planted.is(Mutant::NackForgetsHelper) { &probe.silent } else { &probe.asked };
+            probe.seq == seq && (probe.target == from || helpers.contains(&from))
+        };
         if self.probe.take_if(expected).is_some() {
             self.health.better();
         } else {
@@ -97,7 +103,7 @@ impl Membership {
         let Some(probe) = self.probe.take() else { return };
         // Helpers that said nothing at all point at this node rather than at the target. Without helpers there is nothing
         // to tell the two apart.
-        let missed = if probe.asked == 0 { 1 } else { probe.silent.len() };
+        let missed = if probe.asked.is_empty() { 1 } else { probe.silent.len() };
         self.health.worse(missed as u32);
         let Some(member) = self.members.get(&probe.target) else { return };
         let incarnation = member.standing.incarnation;

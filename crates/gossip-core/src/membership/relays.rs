@@ -41,7 +41,7 @@ impl Membership {
             asker_seq,
             // Before the asker's own time is up (Lifeguard, section IV.A: at 80 % of the timeout).
             nack_at: Some(now + self.config.probe_timeout.mul_f64(0.8)),
-            ends: now + self.config.probe_interval,
+            ends: now + self.config.longest_wait_for_helpers(),
         });
         self.send(target, ProbeMessage::Ping { seq });
     }

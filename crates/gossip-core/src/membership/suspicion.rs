@@ -50,6 +50,17 @@ impl Suspicion {
         self.deadline
     }
 
+    /// How many others confirmed it.
+    pub(super) fn confirmations(&self) -> usize {
+        self.confirmed_by.len()
+    }
+
+    /// In whose name `teller` passes it on: in its own only if its own probe failed, else in that of who accused first. Whoever
+    /// merely heard of a suspicion confirms nothing (Lifeguard, section IV.B: confirmations are independent).
+    pub(super) fn accuser(&self, teller: NodeId) -> NodeId {
+        if self.confirmed_by.contains(&teller) { teller } else { self.first }
+    }
+
     /// Counts an accuser that has not been counted yet, as long as confirmations still shorten the time. True if it did.
     pub(super) fn confirm(&mut self, config: &Config, by: NodeId) -> bool {
         let counts = by != self.first

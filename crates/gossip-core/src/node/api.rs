@@ -73,9 +73,10 @@ pub enum Input {
         /// At most 1024 bytes.
         value: String,
     },
-    /// Nodes through which to find the others. Tried again for as long as they are not known. Each call adds to the last.
+    /// Nodes through which to find the others. Tried again for as long as they are not known. Each call takes the place of the
+    /// last, so that nodes which are no longer named are no longer tried.
     Join {
-        /// The nodes; this one among them does no harm.
+        /// All of them; this one among them does no harm.
         peers: Vec<Peer>,
     },
     /// Say farewell to the others. [`Event::Departed`] follows.

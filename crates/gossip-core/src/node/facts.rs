@@ -8,14 +8,18 @@ use crate::membership::NodeId;
 
 /// Its part in consensus: `leader`, `follower`, `candidate` or `learner`.
 pub const ROLE: &str = "role";
-/// Whom it takes for the leader, and in which term: a [`LeaderHint`].
+/// The name by which operators call it.
+pub const NAME: &str = "name";
+/// Whom it takes for the leader, and in which term: a [`LeaderHint`]; empty while it knows none.
 pub const LEADER: &str = "leader";
 /// The last log index that it applied, a decimal number.
 pub const APPLIED: &str = "applied";
-/// Version and commit of the binary.
+/// Version of the binary, and its commit where the build knew it.
 pub const BUILD: &str = "build";
-/// How many active shards are leased through it, a decimal number.
-pub const SHARD_LOAD: &str = "shard-load";
+/// How many shards are Active in the replicated state as it applied it, a decimal number.
+pub const ACTIVE_SHARDS: &str = "active-shards";
+/// How many of them have a live lease, on the lease clock as of its last applied entry, a decimal number.
+pub const LIVE_LEASES: &str = "live-leases";
 
 /// Whom a node takes for the leader. One value, so that term and leader never come from two updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

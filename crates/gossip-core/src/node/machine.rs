@@ -22,6 +22,7 @@ pub struct Node {
     pub(super) config: Config,
     pub(super) membership: Membership,
     pub(super) facts: Facts,
+    /// The nodes of the last [`Input::Join`] that have not been forgotten since.
     pub(super) seeds: BTreeMap<NodeId, String>,
     pub(super) random: ChaCha8Rng,
     pub(super) next_sync: Time,
@@ -158,15 +159,16 @@ impl Node {
 
     fn join(&mut self, peers: Vec<Peer>) -> Result<(), Invalid> {
         peers.iter().try_for_each(|peer| check_address(&peer.address))?;
-        if self.seeds.len() + peers.len() > MAX_MEMBERS {
+        if peers.len() > MAX_MEMBERS {
             return Err(Invalid::new("peers", "more than there can be members"));
         }
-        for Peer { id, address } in peers {
-            if id != self.config.id {
-                self.seeds.insert(id, address);
-                self.open_sync(id);
-            }
-        }
+        let others = peers.into_iter().filter(|peer| peer.id != self.config.id);
+        let named: BTreeMap<NodeId, String> = others.map(|peer| (peer.id, peer.address)).collect();
+        let before = std::mem::replace(&mut self.seeds, named);
+        let known = self.membership.members();
+        let is_new = |id: &&NodeId| !before.contains_key(id) && !known.contains_key(id);
+        let strangers: Vec<NodeId> = self.seeds.keys().filter(is_new).copied().collect();
+        strangers.into_iter().for_each(|id| self.open_sync(id));
         Ok(())
     }
 
@@ -198,6 +200,7 @@ impl Node {
                 Effect::Changed { node, status: Status::Left } => Event::MemberLeft(node),
                 Effect::Forgotten(node) => {
                     self.facts.forget(node);
+                    self.seeds.remove(&node);
                     Event::MemberForgotten(node)
                 }
                 Effect::Departed => Event::Departed,

@@ -98,7 +98,7 @@ impl Node {
         if ours.standing > theirs.standing {
             lacks.claims.extend(self.membership.claim(theirs.node));
         }
-        if ours.facts > theirs.facts {
+        if self.facts.has_more(theirs.node, theirs.facts) {
             lacks.facts.push((theirs.node, theirs.facts));
         }
         if ours.standing < theirs.standing || ours.facts < theirs.facts {

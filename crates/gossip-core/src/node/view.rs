@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::{LEADER, LeaderHint};
-use crate::membership::{NodeId, Standing};
+use crate::membership::{NodeId, Standing, Status};
 
 /// What one node sees of its cluster, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +24,15 @@ pub struct MemberView {
 }
 
 impl View {
-    /// The leader of the greatest term that any node which is not dead or gone names. A hint: only the leader knows.
-    pub fn leader(&self) -> Option<LeaderHint> {
+    /// The leader of the greatest term, `least_term` or later, that any node names which is not dead or gone. Who is suspected
+    /// is not taken for a leader: a dead one is suspected long before it is known for dead. A hint: only the leader knows.
+    pub fn leader(&self, least_term: u64) -> Option<LeaderHint> {
         let live = self.members.values().filter(|member| member.standing.status.is_live());
-        live.filter_map(|member| member.facts.get(LEADER)?.parse().ok()).max()
+        let hints = live.filter_map(|member| member.facts.get(LEADER)?.parse::<LeaderHint>().ok());
+        hints.filter(|hint| hint.term >= least_term && self.answers(hint.leader)).max()
+    }
+
+    fn answers(&self, node: NodeId) -> bool {
+        self.members.get(&node).is_some_and(|member| member.standing.status == Status::Alive)
     }
 }

@@ -1,5 +1,6 @@
 //! Reads: one tenant's own, page by page.
 
+use gossip_core::consensus::StateMachine;
 use gossip_core::coordination::limits::MAX_PAGE;
 use gossip_core::coordination::*;
 
@@ -67,4 +68,28 @@ fn what_is_not_there_is_not_found() {
     assert_eq!(shard("x", "s"), Err(Rejection::RunNotFound));
     let list = Query::Shards { run: run_id("x"), after: None, status: None, limit: 1 };
     assert_eq!(world.read(list), Err(Rejection::RunNotFound));
+}
+
+#[test]
+fn active_shards_and_live_leases_are_counted_as_of_the_last_entry() {
+    let ranges = [("a", "a", "b"), ("b", "b", "c"), ("c", "c", "d"), ("d", "d", "e")];
+    let mut world = World::with_roots(ranges.map(|(name, start, end)| spec(name, start, end)).to_vec());
+    let loads = |world: &World| (world.state.active_shards(), world.state.live_leases());
+    assert_eq!(loads(&world), (4, 0));
+    for shard in ["a", "b", "c"] {
+        world.grant(shard, "w");
+    }
+    world.ok("r", complete("c", "w", 1));
+    assert_eq!(loads(&world), (3, 2), "a lease ends with its shard");
+    world.now += LEASE - 1;
+    world.ok("r", renew("b", "w", 1, LEASE));
+    assert_eq!(loads(&world), (3, 2));
+    world.now += 1;
+    assert_eq!(loads(&world), (3, 2), "time passes with entries alone");
+    world.grant("d", "w");
+    assert_eq!(loads(&world), (3, 2), "that of a is over at its deadline, before any claim has noticed");
+    assert_eq!(granted(world.ok("r", claim("v"))).shard, shard_id("a"));
+    assert_eq!(loads(&world), (3, 3));
+    world.state.restore(&world.state.snapshot()).unwrap();
+    assert_eq!(loads(&world), (3, 3));
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::net::{self, Net, Plan};
+use gossip_core::membership::Status;
 use gossip_core::node::facts::{LEADER, LeaderHint};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -29,8 +30,32 @@ fn the_leader_hint_of_the_greatest_term_is_found_from_every_node() {
     net.publish(2, LEADER, &LeaderHint { term: 5, leader: 2 }.to_string());
     net.run(5 * SECOND);
     for id in 1..=3 {
-        assert_eq!(net.node(id).view().leader(), Some(LeaderHint { term: 5, leader: 2 }));
+        let leader = |least_term| net.node(id).view().leader(least_term);
+        assert_eq!(leader(0), Some(LeaderHint { term: 5, leader: 2 }));
+        assert_eq!(leader(5), Some(LeaderHint { term: 5, leader: 2 }));
+        assert_eq!(leader(6), None, "who knows of term 6 has no use for the leader of term 5");
     }
+    net.publish(2, LEADER, "");
+    net.run(5 * SECOND);
+    assert_eq!(net.node(3).view().leader(0), Some(LeaderHint { term: 4, leader: 1 }), "withdrawn");
+}
+
+/// The others go on naming it until they know better themselves; nobody is sent to it.
+#[test]
+fn a_leader_that_is_gone_is_not_named() {
+    let mut net = Net::joined(3, Plan::default());
+    for id in 1..=3 {
+        net.publish(id, LEADER, &LeaderHint { term: 4, leader: 3 }.to_string());
+    }
+    net.run(5 * SECOND);
+    assert_eq!(net.node(1).view().leader(0), Some(LeaderHint { term: 4, leader: 3 }));
+    net.crash(3);
+    net.run(4 * SECOND);
+    assert_eq!(net.status(1, 3), Some(Status::Suspect));
+    assert_eq!(net.node(1).view().leader(0), None, "suspected");
+    net.run(60 * SECOND);
+    assert_eq!(net.status(1, 3), Some(Status::Dead));
+    assert_eq!(net.node(1).view().leader(0), None, "dead");
 }
 
 /// What was published before costs nothing: neither on the wire nor in what is kept.

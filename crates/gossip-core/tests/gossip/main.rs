@@ -8,4 +8,6 @@ mod messages;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod net;
+mod probes;
 mod stability;
+mod trouble;

@@ -14,7 +14,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const ROUND: Duration = Duration::from_millis(500);
 
 /// Rounds until a new fact is known to all, `samples` times or a few more, sorted. In each round each node opens one exchange
-/// with a random other, all at the same time: the model of the literature. Several facts are followed at once.
+/// with a random other, all at the same time: the model of the literature. So the interval of exchanges is not stretched with n and
+/// nobody probes. Several facts are followed at once.
 pub(crate) fn rounds(nodes: u64, samples: usize, seed: u64) -> Vec<u32> {
     let plan = Plan {
         seed,
@@ -28,31 +29,48 @@ pub(crate) fn rounds(nodes: u64, samples: usize, seed: u64) -> Vec<u32> {
         ..Plan::default()
     };
     let mut net = Net::joined(nodes, plan);
-    let all: Vec<NodeId> = (1..=nodes).collect();
-    let owners: Vec<NodeId> = all.iter().copied().take(50).collect();
     let mut taken = Vec::new();
-    for wave in 0.. {
-        if taken.len() >= samples {
-            break;
-        }
+    while taken.len() < samples {
         // Shortly after a round.
         let into = net.now.as_nanos() % ROUND.as_nanos() as u64;
         net.run(ROUND - Duration::from_nanos(into) + ROUND / 2);
-        let value = format!("wave-{wave}");
-        let mut spreading = owners.clone();
-        spreading.iter().for_each(|owner| net.publish(*owner, "applied", &value));
-        for round in 1_u32.. {
-            net.run(ROUND);
-            let before = spreading.len();
-            spreading.retain(|owner| net.informed(&all, *owner, "applied", &value) < all.len());
-            taken.extend(std::iter::repeat_n(round, before - spreading.len()));
-            if spreading.is_empty() {
-                break;
-            }
-            assert!(round < 100, "a fact is stuck");
-        }
+        taken.extend(spread(&mut net, nodes, ROUND));
     }
     taken.sort_unstable();
+    taken
+}
+
+/// The same in time, to 50 ms, at the default settings: nodes act when they are due, probe, and stretch the interval of their
+/// exchanges in a large cluster.
+pub(crate) fn times(nodes: u64, samples: usize, seed: u64) -> Vec<Duration> {
+    let mut net = Net::joined(nodes, Plan { seed, ..Plan::default() });
+    let step = Duration::from_millis(50);
+    let mut taken = Vec::new();
+    while taken.len() < samples {
+        net.run(Duration::from_millis(730));
+        taken.extend(spread(&mut net, nodes, step).into_iter().map(|steps| step * steps));
+    }
+    taken.sort_unstable();
+    taken
+}
+
+/// New facts of up to 50 nodes: after how many steps of this length each is known to all.
+fn spread(net: &mut Net, nodes: u64, step: Duration) -> Vec<u32> {
+    let all: Vec<NodeId> = (1..=nodes).collect();
+    let mut spreading: Vec<NodeId> = all.iter().copied().take(50).collect();
+    let value = format!("at {}", net.now.as_nanos());
+    spreading.iter().for_each(|owner| net.publish(*owner, "applied", &value));
+    let mut taken = Vec::new();
+    for steps in 1_u32.. {
+        net.run(step);
+        let before = spreading.len();
+        spreading.retain(|owner| net.informed(&all, *owner, "applied", &value) < all.len());
+        taken.extend(std::iter::repeat_n(steps, before - spreading.len()));
+        if spreading.is_empty() {
+            break;
+        }
+        assert!(step * steps < 120 * SECOND, "a fact is stuck");
+    }
     taken
 }
 

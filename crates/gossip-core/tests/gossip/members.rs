@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use gossip_core::membership::{Config, Status, retransmit_limit, suspicion_timeout};
-use gossip_core::node::{Event, Input};
+use gossip_core::node::{Event, Input, Peer};
 
-use crate::net::{Net, Plan};
+use crate::net::{self, Net, Plan};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -81,19 +81,23 @@ fn a_lonely_node_departs_at_once() {
     assert!(net.events.iter().any(|(_, _, event)| *event == Event::Departed));
 }
 
+/// One of five crashes: all hold it dead, and nobody else, within 16 s: a round of 4 probes until the slowest prober comes by, one
+/// for the probe itself, a shortest suspicion.
+pub(crate) fn crash_is_known_in_time(plan: Plan) -> Result<Net, String> {
+    let mut net = Net::joined(5, plan);
+    net.crash(4);
+    let begin = net.now;
+    net.run(40 * SECOND);
+    let deaths = net.deaths();
+    let slowest = deaths.iter().map(|(at, _, _)| *at - begin).max().unwrap_or(Duration::MAX);
+    let right = deaths.len() == 4 && deaths.iter().all(|(_, _, node)| *node == 4);
+    if right && slowest < 16 * SECOND { Ok(net) } else { Err(format!("the last after {slowest:?}: {deaths:?}")) }
+}
+
 #[test]
 fn a_crash_is_noticed_by_all_within_the_bound_and_a_restart_heals() {
     for seed in 0..20 {
-        let mut net = Net::joined(5, Plan { seed, ..Plan::default() });
-        net.crash(4);
-        let begin = net.now;
-        net.run(40 * SECOND);
-        let deaths = net.deaths();
-        assert_eq!(deaths.len(), 4, "seed {seed}: {deaths:?}");
-        assert!(deaths.iter().all(|(_, _, node)| *node == 4));
-        // A round of 4 probes until the slowest prober comes by, one for the probe itself, a shortest suspicion.
-        let slowest = deaths.iter().map(|(at, _, _)| *at - begin).max().expect("four deaths");
-        assert!(slowest < 16 * SECOND, "seed {seed}: {slowest:?}");
+        let mut net = crash_is_known_in_time(Plan { seed, ..Plan::default() }).expect("in time");
         net.start(4, 1, &[1]);
         net.run(10 * SECOND);
         assert!(net.agreed(&[1, 2, 3, 4, 5]), "seed {seed}");
@@ -129,6 +133,45 @@ fn the_dead_are_forgotten_everywhere_and_for_good() {
         assert_eq!(net.status(id, 4), None, "node {id}");
         assert_eq!(net.node(id).facts().get(4, "role"), None, "node {id}");
     }
+}
+
+/// The one through which all joined, too: nothing is kept of it and nothing sent to it any more.
+#[test]
+fn a_forgotten_seed_is_no_longer_called() {
+    let plan = Plan { tune: |config| config.membership.memory = 60 * SECOND, ..Plan::default() };
+    let mut net = Net::joined(5, plan);
+    net.crash(1);
+    net.run(60 * SECOND);
+    net.forget_counts();
+    net.run(30 * SECOND);
+    assert!(net.sent_to[&1] > 0, "while it is remembered it is called now and then");
+    net.run(60 * SECOND);
+    assert_eq!(net.status(2, 1), None);
+    net.forget_counts();
+    net.run(60 * SECOND);
+    assert_eq!(net.sent_to.get(&1), None);
+}
+
+/// A driver that names its cluster's nodes as they come and go never runs out of room, and the removed are not called for ever.
+#[test]
+fn each_join_takes_the_place_of_the_last() {
+    let mut net = Net::joined(3, Plan::default());
+    for generation in 1..=10_u64 {
+        let peers = (1..=1000).map(|n| 10_000 * generation + n);
+        let peers = peers.map(|id| Peer { id, address: net::address(id % 1000) }).collect();
+        net.input(2, Input::Join { peers });
+    }
+    let named = |net: &Net, generation: u64| -> u64 {
+        net.sent_to.range(10_000 * generation..10_000 * (generation + 1)).map(|(_, count)| count).sum()
+    };
+    net.forget_counts();
+    net.run(10 * SECOND);
+    assert!(named(&net, 10) > 0, "the present ones are tried until they are known");
+    assert_eq!((1..10).map(|generation| named(&net, generation)).sum::<u64>(), 0, "the others no longer");
+    net.input(2, Input::Join { peers: Vec::new() });
+    net.forget_counts();
+    net.run(10 * SECOND);
+    assert_eq!(named(&net, 10), 0);
 }
 
 /// The same seed, the same world, to the last event.

@@ -69,6 +69,10 @@ pub(crate) struct Net {
     order: u64,
     /// Links that lose everything, (from, to).
     pub(crate) cut: BTreeSet<(NodeId, NodeId)>,
+    /// Nodes whose messages, both ways, take this much longer.
+    pub(crate) slow: BTreeMap<NodeId, Duration>,
+    /// Messages by receiver, those that are lost included.
+    pub(crate) sent_to: BTreeMap<NodeId, u64>,
     pub(crate) messages: u64,
     pub(crate) bytes: u64,
     pub(crate) largest: usize,
@@ -92,6 +96,8 @@ impl Net {
             due: BTreeMap::new(),
             order: 0,
             cut: BTreeSet::new(),
+            slow: BTreeMap::new(),
+            sent_to: BTreeMap::new(),
             messages: 0,
             bytes: 0,
             largest: 0,
@@ -211,6 +217,7 @@ impl Net {
     fn send(&mut self, from: NodeId, to: NodeId, message: Message) {
         let bytes = message.encode();
         self.messages += 1;
+        *self.sent_to.entry(to).or_default() += 1;
         self.bytes += bytes.len() as u64;
         self.largest = self.largest.max(bytes.len());
         if self.cut.contains(&(from, to)) || self.random.random_bool(self.plan.loss) {
@@ -218,7 +225,8 @@ impl Net {
         }
         let message = Message::decode(&bytes).expect("what a node sends can be read");
         let latency = self.plan.latency.mul_f64(self.random.random_range(1.0..2.0));
-        self.queue(self.now + latency, Due::Arrive { from, to, message });
+        let longer: Duration = [from, to].iter().filter_map(|id| self.slow.get(id)).sum();
+        self.queue(self.now + latency + longer, Due::Arrive { from, to, message });
     }
 
     fn queue(&mut self, at: Time, due: Due) {
@@ -229,6 +237,7 @@ impl Net {
 
     pub(crate) fn forget_counts(&mut self) {
         self.messages = 0;
+        self.sent_to.clear();
         self.bytes = 0;
         self.largest = 0;
         self.events.clear();
@@ -257,6 +266,11 @@ impl Net {
     /// How many of these nodes have this value.
     pub(crate) fn informed(&self, ids: &[NodeId], owner: NodeId, key: &str, value: &str) -> usize {
         ids.iter().filter(|id| self.node(**id).facts().get(owner, key) == Some(value)).count()
+    }
+
+    /// How many others this node takes for confirming its suspicion of `other`; `None` if it has none.
+    pub(crate) fn confirmations(&self, id: NodeId, other: NodeId) -> Option<usize> {
+        self.node(id).membership().confirmations(other)
     }
 
     /// Who was declared dead, and by whom.

@@ -74,6 +74,8 @@ pub struct Global {
 pub enum Command {
     /// How each endpoint's node stands
     Status,
+    /// The cluster as each endpoint's node sees it: who answers, and what each says of itself
+    Members,
     #[command(flatten)]
     Cluster(ClusterCommand),
     /// Runs
@@ -88,11 +90,9 @@ pub enum Command {
     Watch { run: String },
 }
 
-/// Mutations of the members, which carry no op id, and the list of them.
+/// Mutations of the members, which carry no op id.
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
-    /// The cluster's members as one node knows them
-    Members,
     /// Hand the leadership over
     Transfer {
         /// The voter that should lead [default: the one that is furthest ahead]

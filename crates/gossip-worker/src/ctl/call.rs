@@ -1,6 +1,8 @@
 //! Commands as calls.
 
-use gossip_client::{Client, Consistency, Cursor, Error, LeaseRef, NodeStatus, OpId, Read, RunInfo, ShardInfo};
+use gossip_client::{
+    Client, ClusterView, Consistency, Cursor, Error, LeaseRef, NodeStatus, OpId, Read, RunInfo, ShardInfo,
+};
 use serde_json::json;
 
 use super::args::{ClusterCommand, Global, Held, LeaseCommand, NewLease, RunCall, ShardCommand, Status};
@@ -9,20 +11,34 @@ use super::show::{self, Report};
 /// As many as the service gives at once.
 const PAGE: u32 = 1_000;
 
-/// Every endpoint's own view, asked at the same time.
-pub(super) async fn statuses(client: &Client) -> Vec<(String, Result<NodeStatus, Error>)> {
+/// What each endpoint's own node answered.
+pub(super) type Answers<T> = Vec<(String, Result<T, Error>)>;
+
+pub(super) async fn statuses(client: &Client) -> Answers<NodeStatus> {
+    each(client, |node| async move { node.status().await }).await
+}
+
+pub(super) async fn views(client: &Client) -> Answers<ClusterView> {
+    each(client, |node| async move { node.view().await }).await
+}
+
+/// Asks every endpoint's own node, all at the same time.
+async fn each<T, F>(client: &Client, ask: impl Fn(Client) -> F) -> Answers<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Error>> + Send + 'static,
+{
     let mut asked = Vec::new();
     for endpoint in client.endpoints() {
-        let pinned = client.pinned(endpoint);
-        asked.push((endpoint.clone(), tokio::spawn(async move { pinned.status().await })));
+        asked.push((endpoint.clone(), tokio::spawn(ask(client.pinned(endpoint)))));
     }
-    let mut nodes = Vec::new();
-    for (endpoint, status) in asked {
-        if let Ok(status) = status.await {
-            nodes.push((endpoint, status));
+    let mut answers = Vec::new();
+    for (endpoint, answer) in asked {
+        if let Ok(answer) = answer.await {
+            answers.push((endpoint, answer));
         }
     }
-    nodes
+    answers
 }
 
 /// Whether a failure has an op id under which it can be asked about.
@@ -76,7 +92,6 @@ async fn cluster(client: &Client, command: ClusterCommand) -> Result<Report, Err
             client.remove_node(&name).await?;
             Ok(show::done(format!("{name} is removed"), json!({ "node": name })))
         }
-        ClusterCommand::Members => Ok(show::members(&client.members().await?)),
     }
 }
 

@@ -14,7 +14,7 @@ use clap::error::ErrorKind;
 use gossip_client::{Client, DEADLINE, Error, OpId, Options, TRANSPORT, UNREACHABLE};
 
 use args::{Cli, Command, Global, RunCommand};
-use call::Call;
+use call::{Answers, Call};
 use show::Report;
 
 /// How a command ended, as the process's exit code. `--help` says the same.
@@ -108,7 +108,14 @@ fn client(global: &Global) -> Result<Client, Error> {
 async fn execute(cli: Cli, client: &Client, out: &mut dyn Write) -> Result<(), Failure> {
     let Cli { global, command } = cli;
     let call = match command {
-        Command::Status => return statuses(client, &global, out).await,
+        Command::Status => {
+            let nodes = call::statuses(client).await;
+            return each(&nodes, show::statuses(&nodes), &global, out);
+        }
+        Command::Members => {
+            let views = call::views(client).await;
+            return each(&views, show::views(&views), &global, out);
+        }
         Command::Watch { run } | Command::Run(RunCommand::Watch { run }) => {
             return watch(client, &global, &run, out).await;
         }
@@ -123,10 +130,10 @@ async fn execute(cli: Cli, client: &Client, out: &mut dyn Write) -> Result<(), F
     Ok(print(out, &global, &report)?)
 }
 
-async fn statuses(client: &Client, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
-    let nodes = call::statuses(client).await;
-    print(out, global, &show::statuses(&nodes))?;
-    if nodes.iter().any(|(_, status)| status.is_err()) { Err(Failure::Partial) } else { Ok(()) }
+/// Prints what each endpoint's node answered; it fails if one did not.
+fn each<T>(answers: &Answers<T>, report: Report, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+    print(out, global, &report)?;
+    if answers.iter().any(|(_, answer)| answer.is_err()) { Err(Failure::Partial) } else { Ok(()) }
 }
 
 async fn watch(client: &Client, global: &Global, run: &str, out: &mut dyn Write) -> Result<(), Failure> {

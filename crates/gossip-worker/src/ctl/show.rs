@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use gossip_client::{Child, Cursor, Grant, Health, Member, NodeStatus, Range, Read, Renewal, Role, RunInfo, ShardInfo};
+use gossip_client::{Child, Cursor, Grant, NodeStatus, Range, Read, Renewal, Role, RunInfo, ShardInfo};
 use serde_json::{Map, Value, json};
 
 use super::parse::{show_key, show_range};
+
+mod members;
+
+pub(super) use members::views;
 
 /// One answer in both forms.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,10 +73,15 @@ pub(super) fn statuses(nodes: &[(String, Result<NodeStatus, gossip_client::Error
     };
     let json = nodes.iter().map(|(endpoint, status)| match status {
         Ok(status) => status_json(endpoint, status),
-        Err(e) => json!({ "endpoint": endpoint, "error": { "reason": e.reason, "message": e.message } }),
+        Err(error) => silent_json(endpoint, error),
     });
     let rows: Vec<_> = nodes.iter().map(row).collect();
     Report { json: json!({ "nodes": json.collect::<Vec<_>>() }), text: table(&HEAD, &rows) }
+}
+
+/// An endpoint whose node did not answer.
+fn silent_json(endpoint: &str, error: &gossip_client::Error) -> Value {
+    json!({ "endpoint": endpoint, "error": { "reason": error.reason, "message": error.message } })
 }
 
 fn status_json(endpoint: &str, status: &NodeStatus) -> Value {
@@ -84,25 +93,6 @@ fn status_json(endpoint: &str, status: &NodeStatus) -> Value {
         "lease_clock_ms": status.lease_clock_ms, "in_flight": status.in_flight, "waiters": status.waiters,
         "build": status.build, "uptime_ms": status.uptime_ms, "store_bytes": status.store_bytes,
     })
-}
-
-pub(super) fn members(members: &[Member]) -> Report {
-    let rows = members.iter().map(|member| {
-        let facts = member.facts.iter().map(|(key, value)| format!("{key}={value}"));
-        let mut facts: Vec<String> = facts.collect();
-        facts.sort();
-        let kind = if member.voter { "voter" } else { "learner" };
-        let cells = [&member.node, &member.address, kind, health(member.health()), &facts.join(" ")];
-        cells.map(str::to_string).to_vec()
-    });
-    let json = members.iter().map(|member| {
-        json!({
-            "node": member.node, "node_id": member.node_id, "address": member.address, "voter": member.voter,
-            "health": health(member.health()), "facts": member.facts,
-        })
-    });
-    let json = json!({ "members": json.collect::<Vec<_>>() });
-    Report { json, text: table(&["NODE", "ADDRESS", "KIND", "HEALTH", "FACTS"], &rows.collect::<Vec<_>>()) }
 }
 
 pub(super) fn run(run: &RunInfo) -> Report {
@@ -341,16 +331,6 @@ fn role(role: Role) -> &'static str {
         Role::Candidate => "candidate",
         Role::Leader => "leader",
         Role::Learner => "learner",
-    }
-}
-
-fn health(health: Health) -> &'static str {
-    match health {
-        Health::Unspecified => "unknown",
-        Health::Alive => "alive",
-        Health::Suspect => "suspect",
-        Health::Dead => "dead",
-        Health::Left => "left",
     }
 }
 

@@ -33,6 +33,8 @@ pub struct StatusPage {
     pub removed: bool,
     /// Active shards in the state as it stands here.
     pub active_shards: u64,
+    /// Their live leases, on the lease clock as of the last applied entry.
+    pub live_leases: u64,
 }
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;

@@ -176,9 +176,11 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
             Event::Status(reply) => {
                 let members = self.group.members().clone();
                 let removed = self.group.is_removed();
-                let active_shards = self.group.machine().active_shards();
+                let (active_shards, live_leases) =
+                    (self.group.machine().active_shards(), self.group.machine().live_leases());
+                let page = StatusPage { status: self.group.status(), members, removed, active_shards, live_leases };
                 // Whoever asked may have gone.
-                let _ = reply.send(StatusPage { status: self.group.status(), members, removed, active_shards });
+                let _ = reply.send(page);
             }
             Event::Peer(message) => inputs.push(ServiceInput::Message(message)),
             Event::Unreachable(node) => inputs.push(ServiceInput::Unreachable(node)),

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use gossip_core::consensus::{Change, Member, Refusal, Role};
+use gossip_core::membership;
+use gossip_core::node::MemberView;
+use gossip_core::node::facts::NAME;
 use gossip_proto::v1;
 use gossip_proto::v1::cluster_service_server::ClusterService;
 use tonic::{Request, Response, Status};
 
-use super::error;
+use super::{error, hinted};
 use crate::driver::{Handle, StatusPage};
 use crate::gossip::Known;
 use crate::transport::Local;
@@ -40,21 +43,45 @@ impl Cluster {
     }
 
     async fn change(&self, change: Change) -> Result<u64, Status> {
-        let outcome = self.core.change(change).await;
-        outcome.map_err(error::failed)
-    }
-
-    fn wire_member(&self, member: &Member) -> v1::Member {
-        let (health, facts) = self.known.of(member.id);
-        v1::Member {
-            node: member.name.clone(),
-            node_id: member.id,
-            address: member.address.clone(),
-            voter: member.voter,
-            health: health.into(),
-            facts,
+        match self.core.change(change).await {
+            Ok(node) => Ok(node),
+            Err(failure) => Err(error::failed(hinted(&self.core, &self.known, failure).await)),
         }
     }
+}
+
+/// A member of the group, and what this node's gossip `sees` of it, if anything.
+fn wire_member(member: &Member, sees: Option<MemberView>) -> v1::Member {
+    v1::Member {
+        node: member.name.clone(),
+        node_id: member.id,
+        address: member.address.clone(),
+        voter: member.voter,
+        ..sees.map(wire_seen).unwrap_or_default()
+    }
+}
+
+/// What only the gossip knows of a node.
+fn wire_seen(seen: MemberView) -> v1::Member {
+    let health = match seen.standing.status {
+        membership::Status::Alive => v1::Health::Alive,
+        membership::Status::Suspect => v1::Health::Suspect,
+        membership::Status::Dead => v1::Health::Dead,
+        membership::Status::Left => v1::Health::Left,
+    };
+    v1::Member {
+        health: health.into(),
+        facts: seen.facts.into_iter().collect(),
+        incarnation: seen.standing.incarnation,
+        gossip_address: seen.address,
+        ..v1::Member::default()
+    }
+}
+
+/// A node that the gossip knows and the group does not.
+fn wire_stranger(node_id: u64, seen: MemberView) -> v1::Member {
+    let node = seen.facts.get(NAME).cloned().unwrap_or_default();
+    v1::Member { node, node_id, address: seen.address.clone(), ..wire_seen(seen) }
 }
 
 fn wire_role(role: Role) -> v1::Role {
@@ -87,16 +114,22 @@ impl ClusterService for Cluster {
             ready: status.ready && !removed,
             in_flight: status.in_flight as u64,
             waiters: status.waiters as u64,
-            build: concat!("gossip-worker ", env!("CARGO_PKG_VERSION")).into(),
+            build: crate::BUILD.into(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             store_bytes: (self.store_bytes)(),
         }))
     }
 
     async fn members(&self, _: Request<v1::MembersRequest>) -> Result<Response<v1::MembersResponse>, Status> {
-        let members = self.page().await?.members;
-        let members = members.nodes.iter().map(|member| self.wire_member(member)).collect();
-        Ok(Response::new(v1::MembersResponse { members }))
+        let group = self.page().await?.members;
+        let mut seen = self.known.members();
+        let members = group.nodes.iter().map(|member| wire_member(member, seen.remove(&member.id))).collect();
+        Ok(Response::new(v1::MembersResponse {
+            members,
+            node: self.local.name.clone(),
+            node_id: self.local.id,
+            others: seen.into_iter().map(|(id, seen)| wire_stranger(id, seen)).collect(),
+        }))
     }
 
     async fn transfer_leader(
@@ -137,7 +170,7 @@ impl ClusterService for Cluster {
         Ok(Response::new(v1::JoinResponse {
             node_id: joined.id,
             cluster_id: self.local.cluster.clone(),
-            members: members.nodes.iter().map(|member| self.wire_member(member)).collect(),
+            members: members.nodes.iter().map(|member| wire_member(member, None)).collect(),
         }))
     }
 }

@@ -49,17 +49,6 @@ impl Gate {
         Gate { core, known, draining }
     }
 
-    /// Where consensus here knows no leader, the gossip may have heard of one.
-    async fn hinted(&self, failure: Failure) -> Failure {
-        let Failure::Refused(refusal @ Refusal::NotLeader { .. }, None) = failure else { return failure };
-        let (leader, page) = (self.known.leader(), self.core.status().await);
-        let member = page.and_then(|page| {
-            let own = page.status.id;
-            page.members.nodes.into_iter().find(|member| Some(member.id) == leader && member.id != own)
-        });
-        Failure::Refused(refusal, member)
-    }
-
     async fn mutate(&self, target: Target<'_>, wait_ms: u64, op: Result<Op, Invalid>) -> Result<Answer, Status> {
         let command = command(target, op).map_err(error::invalid)?;
         command.check().map_err(error::rejected)?;
@@ -73,7 +62,7 @@ impl Gate {
         metrics::counter!("gossip_operations_total", "operation" => name, "outcome" => reason).increment(1);
         match outcome {
             Ok(answer) => Ok(answer),
-            Err(failure) => Err(error::failed(self.hinted(failure).await)),
+            Err(failure) => Err(error::failed(hinted(&self.core, &self.known, failure).await)),
         }
     }
 
@@ -81,8 +70,23 @@ impl Gate {
         let tenant = TenantId::parse("tenant", tenant).map_err(error::invalid)?;
         let query = TenantQuery { tenant, query: query.map_err(error::invalid)? };
         let consistency = convert::consistency(consistency).map_err(error::invalid)?;
-        self.core.query(query, consistency).await.map_err(error::failed)
+        match self.core.query(query, consistency).await {
+            Ok(answer) => Ok(answer),
+            Err(failure) => Err(error::failed(hinted(&self.core, &self.known, failure).await)),
+        }
     }
+}
+
+/// Where consensus here knows no leader, the gossip may have heard of one.
+async fn hinted(core: &Handle, known: &Known, failure: Failure) -> Failure {
+    let Failure::Refused(refusal @ (Refusal::NotLeader { .. } | Refusal::ReadUnconfirmed), None) = failure else {
+        return failure;
+    };
+    let member = core.status().await.and_then(|page| {
+        let leader = page.status.leader.or_else(|| known.leader(page.status.term))?;
+        page.members.nodes.into_iter().find(|member| member.id == leader && member.id != page.status.id)
+    });
+    Failure::Refused(refusal, member)
 }
 
 fn command(target: Target<'_>, op: Result<Op, Invalid>) -> Result<Command, Invalid> {

@@ -1,4 +1,4 @@
-//! One peer's link: connects, says who it is, and empties the queue into the stream.
+//! One peer's link: connects, says who it is, and empties both queues into the stream.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use gossip_proto::v1::peer_message::Message as Frame;
 use gossip_proto::v1::peer_service_client::PeerServiceClient;
 use raft::eraftpb::{Message, MessageType};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
+use super::queue::{Merged, Waiting};
 use super::{Local, PART, codec};
 use crate::driver::Handle;
 
@@ -17,15 +17,11 @@ use crate::driver::Handle;
 const FIRST_RETRY: Duration = Duration::from_millis(30);
 const SLOWEST_RETRY: Duration = Duration::from_millis(500);
 
-/// Frames on their way into the connection. Short: what waits here has left the queue that drops.
+/// Frames of Raft on their way into the connection. Short: what waits here has left the queue that drops.
 const IN_FLIGHT: usize = 64;
 
-/// What the queue holds.
-#[derive(Debug)]
-pub(super) enum Item {
-    Raft(Box<Message>),
-    Gossip(Vec<u8>),
-}
+/// The same for the gossip, whose packets are better lost than late.
+const GOSSIP_IN_FLIGHT: usize = 4;
 
 /// A peer as the link sees it.
 #[derive(Clone, Debug)]
@@ -36,7 +32,7 @@ pub(super) struct Peer {
 }
 
 /// Runs until the queue's other end is dropped.
-pub(super) async fn run(local: Local, peer: Peer, mut queue: mpsc::Receiver<Item>, core: Handle) {
+pub(super) async fn run(local: Local, peer: Peer, mut queue: Waiting, core: Handle) {
     let mut retry = FIRST_RETRY;
     loop {
         match session(&local, &peer, &mut queue, &core).await {
@@ -63,20 +59,9 @@ enum End {
     Lost { served: bool, problem: String },
 }
 
-async fn session(local: &Local, peer: &Peer, queue: &mut mpsc::Receiver<Item>, core: &Handle) -> End {
+async fn session(local: &Local, peer: &Peer, queue: &mut Waiting, core: &Handle) -> End {
     let lost = |problem: String| End::Lost { served: false, problem };
-    let endpoint = match Endpoint::from_shared(format!("http://{}", peer.address)) {
-        Ok(endpoint) => endpoint,
-        Err(error) => return lost(error.to_string()),
-    };
-    let endpoint = endpoint
-        .connect_timeout(Duration::from_secs(1))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_millis(500))
-        .keep_alive_timeout(Duration::from_secs(2))
-        .initial_stream_window_size(8 << 20)
-        .initial_connection_window_size(8 << 20);
-    let channel = match endpoint.connect().await {
+    let channel = match connect(&peer.address).await {
         Ok(channel) => channel,
         Err(error) => return lost(root_cause(&error)),
     };
@@ -86,49 +71,70 @@ async fn session(local: &Local, peer: &Peer, queue: &mut mpsc::Receiver<Item>, c
     if frames.try_send(frame(Frame::Hello(hello))).is_err() {
         return lost("the stream has no room for a hello".into());
     }
+    let (packets, gossip_frames) = mpsc::channel(GOSSIP_IN_FLIGHT);
     let mut client = PeerServiceClient::new(channel);
-    let mut call = std::pin::pin!(client.messages(ReceiverStream::new(stream)));
-    loop {
-        tokio::select! {
-            closed = &mut call => {
-                let problem = closed.map_or_else(|status| status.message().to_owned(), |_| "closed by the peer".into());
-                return End::Lost { served: true, problem };
-            }
-            item = queue.recv() => {
-                let Some(item) = item else { return End::QueueClosed };
-                tokio::select! {
-                    closed = &mut call => {
-                        let problem = closed.map_or_else(|s| s.message().to_owned(), |_| "closed by the peer".into());
-                        return End::Lost { served: true, problem };
-                    }
-                    sent = put(item, &frames, core, peer.id) => if !sent {
-                        return End::Lost { served: true, problem: "the stream broke".into() };
-                    }
-                }
-            }
-        }
+    let call = client.messages(Merged::new(stream, gossip_frames));
+    let lost = |problem: String| End::Lost { served: true, problem };
+    tokio::select! {
+        closed = call => lost(closed.map_or_else(|status| status.message().to_owned(), |_| "closed by the peer".into())),
+        end = forward_raft(&mut queue.raft, &frames, core, peer.id) => end,
+        () = forward_gossip(&mut queue.gossip, &packets) => lost("the stream broke".into()),
     }
+}
+
+async fn connect(address: &str) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(Duration::from_secs(1))
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_millis(500))
+        .keep_alive_timeout(Duration::from_secs(2))
+        .initial_stream_window_size(8 << 20)
+        .initial_connection_window_size(8 << 20);
+    endpoint.connect().await
 }
 
 fn frame(message: Frame) -> v1::PeerMessage {
     v1::PeerMessage { message: Some(message) }
 }
 
-async fn put(item: Item, frames: &mpsc::Sender<v1::PeerMessage>, core: &Handle, peer: u64) -> bool {
-    match item {
-        Item::Gossip(bytes) => frames.send(frame(Frame::Gossip(bytes))).await.is_ok(),
-        Item::Raft(message) if message.get_msg_type() == MessageType::MsgSnapshot => {
-            let mut sending = Sending { core, peer, arrived: false };
-            for part in message.get_snapshot().data.chunks(PART) {
-                if frames.send(frame(Frame::SnapshotPart(part.to_vec()))).await.is_err() {
-                    return false;
-                }
-            }
-            sending.arrived = frames.send(frame(Frame::Raft(codec::encode(*message)))).await.is_ok();
-            sending.arrived
+async fn forward_raft(
+    waiting: &mut mpsc::Receiver<Box<Message>>,
+    frames: &mpsc::Sender<v1::PeerMessage>,
+    core: &Handle,
+    peer: u64,
+) -> End {
+    while let Some(message) = waiting.recv().await {
+        if !put(message, frames, core, peer).await {
+            return End::Lost { served: true, problem: "the stream broke".into() };
         }
-        Item::Raft(message) => frames.send(frame(Frame::Raft(codec::encode(*message)))).await.is_ok(),
     }
+    End::QueueClosed
+}
+
+/// Ends when the stream does.
+async fn forward_gossip(waiting: &mut mpsc::Receiver<Vec<u8>>, frames: &mpsc::Sender<v1::PeerMessage>) {
+    // Room first: what has left the queue is not lost for want of it.
+    while let Ok(room) = frames.reserve().await {
+        match waiting.recv().await {
+            Some(packet) => room.send(frame(Frame::Gossip(packet))),
+            // Raft's queue is closed with this one, and ends the session.
+            None => return std::future::pending().await,
+        }
+    }
+}
+
+async fn put(message: Box<Message>, frames: &mpsc::Sender<v1::PeerMessage>, core: &Handle, peer: u64) -> bool {
+    if message.get_msg_type() != MessageType::MsgSnapshot {
+        return frames.send(frame(Frame::Raft(codec::encode(*message)))).await.is_ok();
+    }
+    let mut sending = Sending { core, peer, arrived: false };
+    for part in message.get_snapshot().data.chunks(PART) {
+        if frames.send(frame(Frame::SnapshotPart(part.to_vec()))).await.is_err() {
+            return false;
+        }
+    }
+    sending.arrived = frames.send(frame(Frame::Raft(codec::encode(*message)))).await.is_ok();
+    sending.arrived
 }
 
 /// Tells the group what became of a snapshot, also when the call that carried it ended first.
@@ -146,19 +152,18 @@ impl Drop for Sending<'_> {
 
 /// Waits before the next try. What is asked to be sent meanwhile is dropped: Raft has something newer by then. `false` when the
 /// queue was closed.
-async fn wait_and_drop(queue: &mut mpsc::Receiver<Item>, core: &Handle, peer: u64, wait: Duration) -> bool {
+async fn wait_and_drop(queue: &mut Waiting, core: &Handle, peer: u64, wait: Duration) -> bool {
     let until = tokio::time::sleep(wait);
     let mut until = std::pin::pin!(until);
     loop {
         tokio::select! {
             () = &mut until => return true,
-            item = queue.recv() => match item {
+            message = queue.raft.recv() => match message {
                 None => return false,
-                Some(Item::Raft(message)) if message.get_msg_type() == MessageType::MsgSnapshot => {
-                    core.snapshot_sent(peer, false);
-                }
+                Some(message) if message.get_msg_type() == MessageType::MsgSnapshot => core.snapshot_sent(peer, false),
                 Some(_) => {}
-            }
+            },
+            Some(_) = queue.gossip.recv() => {}
         }
     }
 }

@@ -6,14 +6,11 @@ use std::sync::{Arc, OnceLock};
 use gossip_core::consensus::{Member, NodeId};
 use raft::eraftpb::{Message, MessageType};
 use tokio::runtime;
-use tokio::sync::mpsc;
 
 use super::Local;
-use super::link::{self, Item, Peer};
+use super::link::{self, Peer};
+use super::queue::{Queue, queue};
 use crate::driver::Handle;
-
-/// Messages that wait for one peer. Beyond it they are dropped, and the group is told.
-const QUEUE: usize = 1024;
 
 /// Everyone's links. Called by the core; never blocks.
 #[derive(Debug)]
@@ -32,7 +29,7 @@ pub struct Outbound {
 #[derive(Debug)]
 struct Link {
     address: String,
-    queue: mpsc::Sender<Item>,
+    queue: Queue,
 }
 
 impl Outbound {
@@ -72,9 +69,13 @@ impl Outbound {
     pub fn send(&mut self, message: Message, members: &[Member]) {
         let to = message.to;
         let snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
-        if !self.push(to, Item::Raft(Box::new(message)), members)
-            && let Some(core) = self.core.get()
-        {
+        let sent = self.link(to, members).is_some_and(|link| link.queue.raft(Box::new(message)));
+        if sent {
+            return;
+        }
+        let name = self.names.get(&to).cloned().unwrap_or_default();
+        metrics::counter!("gossip_peer_dropped_messages_total", "peer" => name).increment(1);
+        if let Some(core) = self.core.get() {
             core.unreachable(to);
             if snapshot {
                 core.snapshot_sent(to, false);
@@ -89,11 +90,15 @@ impl Outbound {
         {
             self.known.insert(to, address);
         }
-        // Gossip allows for loss.
-        let _ = self.push(to, Item::Gossip(packet), &[]);
+        // Gossip allows for loss, which is no matter of the group's.
+        if !self.link(to, &[]).is_some_and(|link| link.queue.gossip(packet)) {
+            let name = self.names.get(&to).cloned().unwrap_or_default();
+            metrics::counter!("gossip_peer_dropped_packets_total", "peer" => name).increment(1);
+        }
     }
 
-    fn push(&mut self, to: NodeId, item: Item, members: &[Member]) -> bool {
+    /// The link to a node, made if there is none; `None` if nobody knows where it is.
+    fn link(&mut self, to: NodeId, members: &[Member]) -> Option<&Link> {
         if !self.known.contains_key(&to) || self.links.len() > members.len() {
             self.learn(members);
             // A link to a node that was removed ends with its queue; the founding nodes count until the group knows its members.
@@ -101,19 +106,14 @@ impl Outbound {
                 self.links.retain(|id, _| members.iter().any(|member| member.id == *id));
             }
         }
-        let Some(address) = self.known.get(&to) else { return false };
-        let Some(core) = self.core.get() else { return false };
+        let address = self.known.get(&to)?;
+        let core = self.core.get()?;
         if self.links.get(&to).is_none_or(|link| link.address != *address) {
-            let (queue, receiver) = mpsc::channel(QUEUE);
+            let (queue, waiting) = queue();
             let peer = Peer { id: to, address: address.clone() };
-            self.runtime.spawn(link::run(self.local.clone(), peer, receiver, core.clone()));
+            self.runtime.spawn(link::run(self.local.clone(), peer, waiting, core.clone()));
             self.links.insert(to, Link { address: address.clone(), queue });
         }
-        let sent = self.links.get(&to).is_some_and(|link| link.queue.try_send(item).is_ok());
-        if !sent {
-            let name = self.names.get(&to).cloned().unwrap_or_default();
-            metrics::counter!("gossip_peer_dropped_messages_total", "peer" => name).increment(1);
-        }
-        sent
+        self.links.get(&to)
     }
 }

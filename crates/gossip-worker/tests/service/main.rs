@@ -4,6 +4,7 @@
 
 mod cluster;
 mod garbage;
+mod gossip;
 mod kit;
 mod life;
 mod membership;
