@@ -3,8 +3,10 @@
 
 pub(crate) mod coverage;
 pub(crate) mod facts;
+mod floors;
 mod g1;
 pub(crate) mod leases;
+pub(crate) mod oplog;
 mod refusals;
 mod s1;
 mod s2;
