@@ -1,7 +1,11 @@
 //! A reader of EDN over a slice of bytes. Written by hand because a history has millions of ops, and because an error must
-//! say in which field of an op it stands.
+//! say in which field of an op it stands. What Clojure prints and a history has no use for (regular expressions, ratios, big
+//! integers, vars) is kept as a string or a symbol: it stands in some field that nobody judges by.
 
 use super::value::{Map, Value};
+
+/// Stands for what is no character: half of a surrogate pair.
+const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 
 /// Deeper than any op, and shallow enough for the stack.
 const MAX_DEPTH: usize = 64;
@@ -177,21 +181,17 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// A number, or a symbol where a history has none of the kind: integers beyond 64 bits, ratios, other bases, and what
+    /// begins like a number in Clojure's `#object[...]`.
     fn number(&mut self) -> Result<Value> {
-        let start = self.at;
         let token = self.token()?;
         let digits = token.strip_prefix('+').unwrap_or(token);
         if let Ok(int) = digits.strip_suffix('N').unwrap_or(digits).parse::<i64>() {
             return Ok(Value::Int(int));
         }
         let is_float = digits.contains(['.', 'e', 'E', 'M']) && !digits.contains(['x', '_']);
-        if let Some(float) = digits.strip_suffix('M').unwrap_or(digits).parse::<f64>().ok().filter(|_| is_float) {
-            return Ok(Value::Float(float));
-        }
-        self.at = start;
-        let whole = digits.trim_start_matches('-').trim_end_matches('N').bytes().all(|b| b.is_ascii_digit());
-        let what = if whole { "a number beyond 64 bits" } else { "a malformed number" };
-        Err(self.bad(format!("has {what}: {token}")))
+        let float = digits.strip_suffix('M').unwrap_or(digits).parse::<f64>().ok().filter(|_| is_float);
+        Ok(float.map_or_else(|| Value::Symbol(token.to_owned()), Value::Float))
     }
 
     fn string(&mut self) -> Result<String> {
@@ -228,16 +228,38 @@ impl<'a> Parser<'a> {
             b'b' => '\u{8}',
             b'f' => '\u{c}',
             b'"' | b'\\' => char::from(byte),
-            b'u' => {
-                let Some(digits) = self.text.get(self.at..self.at + 4) else {
-                    return Err(self.incomplete("ends within a string"));
-                };
-                let c = hex_char(digits).ok_or_else(|| self.bad("has a malformed \\u escape".to_owned()))?;
-                self.at += 4;
-                c
+            b'u' => self.utf16()?,
+            b'0'..=b'7' => {
+                self.at -= 1;
+                let rest = &self.text[self.at..];
+                let len = rest.iter().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count();
+                self.at += len;
+                rest[..len].iter().fold(0, |code, b| code * 8 + u32::from(b - b'0')).try_into().unwrap_or(REPLACEMENT)
             }
             _ => return Err(self.bad("has an unknown escape in a string".to_owned())),
         })
+    }
+
+    /// What follows `\u`: a unit of UTF-16, or the first of a pair that makes one character. Half a pair is none.
+    fn utf16(&mut self) -> Result<char> {
+        let first = self.unit()?;
+        let after = self.at;
+        if (0xd800..0xdc00).contains(&first) && self.take(b"\\u") {
+            if let Some(Ok(c)) = char::decode_utf16([first, self.unit()?]).next() {
+                return Ok(c);
+            }
+            self.at = after;
+        }
+        Ok(char::from_u32(first.into()).unwrap_or(REPLACEMENT))
+    }
+
+    fn unit(&mut self) -> Result<u16> {
+        let Some(digits) = self.text.get(self.at..self.at + 4) else {
+            return Err(self.incomplete("ends within a string"));
+        };
+        let unit = hex_unit(digits).ok_or_else(|| self.bad("has a malformed \\u escape".to_owned()))?;
+        self.at += 4;
+        Ok(unit)
     }
 
     fn character(&mut self) -> Result<Value> {
@@ -259,12 +281,28 @@ impl<'a> Parser<'a> {
             ("backspace", ..) => '\u{8}',
             ("formfeed", ..) => '\u{c}',
             (_, Some(c), None) => c,
-            (_, Some('u'), _) => hex_char(&token.as_bytes()[1..])
-                .ok_or_else(|| self.bad(format!("has an unknown character \\{token}")))?,
             (_, None, _) => return Err(self.incomplete("ends within a character")),
-            _ => return Err(self.bad(format!("has an unknown character \\{token}"))),
+            (_, Some(kind), _) => match char_code(kind, &token[kind.len_utf8()..]) {
+                Some(code) => char::from_u32(code).unwrap_or(REPLACEMENT),
+                None => return Ok(Value::Symbol(format!("\\{token}"))),
+            },
         };
         Ok(Value::Char(c))
+    }
+
+    /// What follows `#"`: a regular expression, in which a backslash stands for itself.
+    fn regex(&mut self) -> Result<Value> {
+        let start = self.at + 1;
+        let mut end = start;
+        while self.text.get(end).is_some_and(|&b| b != b'"') {
+            end += if self.text[end] == b'\\' { 2 } else { 1 };
+        }
+        let Some(text) = self.text.get(start..end).filter(|_| end < self.text.len()) else {
+            return Err(self.incomplete("ends within a string"));
+        };
+        self.at = end + 1;
+        let text = std::str::from_utf8(text).map_err(|_| self.bad("has a string that is not UTF-8".to_owned()))?;
+        Ok(Value::Str(text.to_owned()))
     }
 
     fn sequence(&mut self, close: u8) -> Result<Vec<Value>> {
@@ -314,13 +352,16 @@ impl<'a> Parser<'a> {
         match self.peek() {
             None => Err(self.incomplete("ends after #")),
             Some(b'{') => self.sequence(b'}').map(Value::Set),
+            Some(b'"') => self.regex(),
+            // A var: `#'user/x`.
+            Some(b'\'') => Ok(Value::Symbol(format!("#{}", self.token()?))),
             Some(b'#') => {
                 self.at += 1;
                 match self.token()? {
                     "Inf" => Ok(Value::Float(f64::INFINITY)),
                     "-Inf" => Ok(Value::Float(f64::NEG_INFINITY)),
                     "NaN" => Ok(Value::Float(f64::NAN)),
-                    other => Err(self.bad(format!("has an unknown symbolic value ##{other}"))),
+                    other => Ok(Value::Symbol(format!("##{other}"))),
                 }
             }
             Some(b':') => {
@@ -350,9 +391,18 @@ fn is_delimiter(byte: u8) -> bool {
     )
 }
 
-fn hex_char(digits: &[u8]) -> Option<char> {
+fn hex_unit(digits: &[u8]) -> Option<u16> {
     let digits = std::str::from_utf8(digits).ok().filter(|d| d.len() == 4)?;
-    u32::from_str_radix(digits, 16).ok().and_then(char::from_u32)
+    u16::from_str_radix(digits, 16).ok()
+}
+
+/// The code of `\u00e9` or `\o351`.
+fn char_code(kind: char, digits: &str) -> Option<u32> {
+    match kind {
+        'u' => hex_unit(digits.as_bytes()).map(u32::from),
+        'o' => u32::from_str_radix(digits, 8).ok().filter(|code| *code <= 0o377),
+        _ => None,
+    }
 }
 
 /// The key of a map that was written `#:namespace{...}`.

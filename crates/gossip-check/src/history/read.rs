@@ -149,6 +149,19 @@ struct Draft {
     value: Value,
     error: Option<Value>,
     ext: std::collections::BTreeMap<String, Value>,
+    /// Which of the usual fields were given, by bit.
+    given: u8,
+}
+
+impl Draft {
+    /// Whether a field is given for the first time, which is noted.
+    fn is_first(&mut self, name: &str) -> bool {
+        let usual = ["process", "type", "f", "value", "time", "index", "error"];
+        let Some(place) = usual.iter().position(|usual| *usual == name) else { return !self.ext.contains_key(name) };
+        let first = self.given & (1 << place) == 0;
+        self.given |= 1 << place;
+        first
+    }
 }
 
 #[derive(Debug)]
@@ -182,6 +195,9 @@ fn parse_op(text: &[u8], at: usize) -> Result<(Option<(Draft, usize)>, usize), F
 }
 
 fn field(draft: &mut Draft, parser: &mut Parser<'_>, name: &str) -> Result<(), SyntaxError> {
+    if !draft.is_first(name) {
+        return Err(parser.bad("is given twice".to_owned()));
+    }
     let value = parser.value()?;
     let wrong = |what: &str, value: &Value| parser.bad(format!("must be {what}, is {value}"));
     match (name, value) {

@@ -44,6 +44,26 @@ fn takes_an_op_over_several_lines_and_several_on_one() {
 }
 
 #[test]
+fn what_clojure_prints_of_no_use_to_a_history_is_read_and_written_back() {
+    let op = one(r##"{:process 0 :type :info :f :x :time 0 :value nil
+        :thread #object[java.lang.Thread 0x1f36e637 "Thread[#1,main]"] :ratio 1/3 :big 99999999999999999999N
+        :pattern #"a\"\d}" :octal "\0\101x" :char \o101 :pair "\ud83d\ude00!" :half "\ud83dx" :var #'user/x :odd \foo
+        :error #error{:via [{:type java.io.IOException :at [a.b$c "invoke" 1]}]}}"##);
+    let text = |key: &str| op.ext[key].to_string();
+    assert_eq!(text("thread"), "#object [java.lang.Thread 0x1f36e637 \"Thread[#1,main]\"]");
+    assert_eq!(
+        [text("ratio"), text("big"), text("var"), text("odd")],
+        ["1/3", "99999999999999999999N", "#'user/x", "\\foo"]
+    );
+    assert_eq!(op.ext["pattern"].as_str(), Some("a\\\"\\d}"));
+    assert_eq!(op.ext["octal"].as_str(), Some("\0Ax"));
+    assert_eq!(op.ext["char"], Value::Char('A'));
+    assert_eq!(op.ext["pair"].as_str(), Some("😀!"));
+    assert_eq!(op.ext["half"].as_str(), Some("\u{fffd}x"));
+    assert_eq!(one(&op.to_string()), op);
+}
+
+#[test]
 fn numbers_ops_without_index() {
     let line = INVOKE.replace(", :index 4", "\n");
     let ops = read_str(&line.repeat(3)).unwrap();
@@ -65,7 +85,16 @@ fn an_error_names_line_and_field() {
         ("{:process 0 :type :ok :f :x}", 1, Some("time"), "is missing"),
         ("{:process 0 :type :ok :f :x :time 0 :index -2}", 1, Some("index"), "must be a number from 0, is -2"),
         ("{:process 0 :type :ok :f :x :time 0 :value\n {:a }}", 2, Some("value"), "key that has no value"),
-        ("{:process 0 :type :ok :f :x :time 0 :value 99999999999999999999}", 1, Some("value"), "beyond 64 bits"),
+        (
+            "{:process 0 :type :ok :f :x :time 99999999999999999999}",
+            1,
+            Some("time"),
+            "must be an integer of nanoseconds",
+        ),
+        ("{:process 0 :type :ok :f :x :time 0 :time 1}", 1, Some("time"), "is given twice"),
+        ("{:process 0 :type :ok :f :x :time 0 :value nil\n :value 1}", 2, Some("value"), "is given twice"),
+        ("{:process 0 :type :ok :f :x :time 0\n :node 1 :node 2}", 2, Some("node"), "is given twice"),
+        ("{:process 0 :type :ok :f :x :time 0 :value #\"a}", 1, Some("value"), "ends within a string"),
         ("{:process 0 :type :ok :f :x :time 0 :value {:a 1 :a 2}}", 1, Some("value"), "the key :a twice"),
         ("\n\n{:process 0\n :type", 3, Some("type"), "ends where a value must stand"),
         ("{:process 0 :type :ok", 1, None, "ends within a map"),
@@ -109,6 +138,7 @@ fn reads_every_kind_of_value() {
         ("\"\\u00e9\"", Value::from("é")),
         ("a/b", Value::Symbol("a/b".into())),
         ("-", Value::Symbol("-".into())),
+        ("-99999999999999999999", Value::Symbol("-99999999999999999999".into())),
         ("(1 [2])", Value::List(vec![Value::Int(1), Value::Vec(vec![Value::Int(2)])])),
         ("#{:b :a}", Value::Set(vec![Value::keyword("a"), Value::keyword("b")])),
         ("{:a 1, :b 2}", Value::map([("b", 2), ("a", 1)])),

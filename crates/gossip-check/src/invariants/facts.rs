@@ -1,5 +1,6 @@
 //! What several judges need to know of a history: which calls touched a shard, when an operation may have taken effect,
-//! which leases were granted, which ranges shards were given. Derived once, from client calls alone.
+//! which leases were granted, which ranges shards were given. Derived once, from client calls alone; only the rates of clocks
+//! are the nemesis's to tell.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -164,7 +165,7 @@ pub(crate) struct Facts<'a> {
     /// For each call the earliest place in the history where its effect may stand.
     pub(crate) effect_from: Vec<usize>,
     pub(crate) made: Vec<Made<'a>>,
-    /// The range that each shard was made with.
+    /// The range that each shard was made with, as far as it is known.
     pub(crate) ranges: HashMap<Name<'a>, Range<'a>>,
     /// The run that each shard belongs to.
     pub(crate) runs: HashMap<Name<'a>, Name<'a>>,
@@ -184,7 +185,7 @@ impl<'a> Facts<'a> {
         }
         let leases = by_shard.iter().map(|(shard, places)| (shard.clone(), leases::granted(&calls, places))).collect();
         let made = made(&calls);
-        let ranges = made.iter().map(|m| (m.shard.clone(), m.range)).collect();
+        let ranges = ranges(&made, &calls);
         Ok(Self {
             ops,
             by_shard,
@@ -213,6 +214,18 @@ impl<'a> Facts<'a> {
     /// Answered final reads, one node's or all.
     pub(crate) fn final_reads<'s>(&'s self, f: &'s str) -> impl Iterator<Item = &'s Call<'a>> {
         self.calls.iter().filter(move |call| call.f() == f && call.ok() && is_final(call))
+    }
+
+    /// Shards that are surely there, each with the place of the first answer that made it or was about it.
+    pub(crate) fn known_shards(&self) -> BTreeMap<Name<'a>, usize> {
+        let mut known: BTreeMap<Name<'a>, usize> = BTreeMap::new();
+        let makers = self.made.iter().map(|m| (m.shard.clone(), &self.calls[m.call]));
+        let about = self.by_shard.iter().flat_map(|(s, places)| places.iter().map(|&i| (s.clone(), &self.calls[i])));
+        for (shard, call) in makers.chain(about).filter(|(_, call)| call.ok()) {
+            let first = known.entry(shard).or_insert(call.end());
+            *first = call.end().min(*first);
+        }
+        known
     }
 
     /// Every fresh sight of a shard's record, from reads of the shard and of its run.
@@ -281,6 +294,22 @@ pub(crate) fn made<'a>(calls: &[Call<'a>]) -> Vec<Made<'a>> {
     made
 }
 
+/// The range of each shard. An answered maker beats those that were never answered; where several of these differ, nobody
+/// knows which of them it was.
+fn ranges<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> HashMap<Name<'a>, Range<'a>> {
+    let mut known: HashMap<Name<'a>, (usize, Option<Range<'a>>)> = HashMap::new();
+    for m in made {
+        let end = calls[m.call].end();
+        let (best, range) = known.entry(m.shard.clone()).or_insert((end, Some(m.range)));
+        if end < *best {
+            (*best, *range) = (end, Some(m.range));
+        } else if end == OPEN_END && *best == OPEN_END && *range != Some(m.range) {
+            *range = None;
+        }
+    }
+    known.into_iter().filter_map(|(shard, (_, range))| Some((shard, range?))).collect()
+}
+
 /// Which run each shard belongs to; a child belongs to its parent's.
 pub(crate) fn runs<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> HashMap<Name<'a>, Name<'a>> {
     let mut runs: HashMap<Name<'a>, Name<'a>> = HashMap::new();
@@ -306,10 +335,17 @@ pub(crate) fn runs<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> HashMap<Name<'a
 /// A holder counts its lease shorter by this much, so that rates off by less cannot make beliefs overlap.
 const DRIFT_MARGIN_PPM: u64 = 100_000;
 
-/// Whether no skew in the history went beyond the drift margin.
+/// Whether no skew in the history went beyond the drift margin. The value of a `:skew` is a map from nodes to their clocks
+/// (`{"n1" {:wall-ms 0, :rate-ppm 960000}}`), or one node's clock alone (`{:node "n1", :rate-ppm 960000}`), or a list of
+/// either; whatever tells no `:rate-ppm` tells of no rate.
 fn sane_rates(ops: &[Op]) -> bool {
-    let skews = ops.iter().filter(|op| op.process == Process::Nemesis && op.f == "skew");
-    let nodes = skews.filter_map(|op| op.value.as_map()).flat_map(|nodes| nodes.iter().map(|(_, v)| v));
-    let rates = nodes.filter_map(|clock| clock.some("rate-ppm")?.as_i64());
-    rates.into_iter().all(|ppm| ppm.abs_diff(1_000_000) <= DRIFT_MARGIN_PPM)
+    let mut skews = ops.iter().filter(|op| op.process == Process::Nemesis && op.f == "skew");
+    skews.all(|op| is_sane(&op.value))
+}
+
+fn is_sane(skew: &Value) -> bool {
+    let rate = skew.get("rate-ppm").and_then(Value::as_i64);
+    let own = rate.is_none_or(|ppm| ppm.abs_diff(1_000_000) <= DRIFT_MARGIN_PPM);
+    let clocks = skew.as_map().into_iter().flat_map(|clocks| clocks.iter().map(|(_, clock)| clock));
+    own && clocks.chain(skew.items().unwrap_or_default()).all(is_sane)
 }

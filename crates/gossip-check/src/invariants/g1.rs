@@ -2,8 +2,8 @@
 //!
 //! Judged node by node from each node's last final read of its view, never from the union of them: an element that is missing
 //! on one node for ever must not be excused by another node that has it. All last views must be equal, and must show every
-//! published fact at its version or a later one. A node that was asked for its last view and never gave one leaves the question
-//! open: nothing was compared then, unless the others differ already.
+//! published fact at its version or a later one. A node that was asked for its view must have answered at least once: of a
+//! view that nobody saw nobody knows that it became the same.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,6 +23,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
         }
     }
     let mut tally = Tally::default();
+    never_shown(facts, &views, &mut tally);
     for ((node_a, a), (node_b, b)) in views.iter().zip(views.iter().skip(1)) {
         let different = a.output("view") != b.output("view");
         let message = || format!("nodes {node_a} and {node_b} end with different views");
@@ -31,12 +32,21 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
     for (reader, view) in &views {
         missing(facts, reader, view, &mut tally);
     }
-    let asked = facts.calls.iter().filter(|c| c.f() == "read-view" && is_final(c));
-    let silent = asked.filter_map(|c| c.input("node").map(name)).any(|node| !views.contains_key(&node));
-    if silent && tally.violations.is_empty() {
-        return Tally::default();
-    }
     tally
+}
+
+/// Nodes that were asked for their view and never answered.
+fn never_shown(facts: &Facts<'_>, views: &BTreeMap<Name<'_>, &Call<'_>>, tally: &mut Tally) {
+    let mut silent: BTreeMap<Name<'_>, Vec<usize>> = BTreeMap::new();
+    for call in facts.calls.iter().filter(|c| c.f() == "read-view" && is_final(c)) {
+        let node = call.input("node").map(name).unwrap_or_default();
+        if !views.contains_key(&node) {
+            silent.entry(node).or_default().push(call.completed_at.unwrap_or(call.at));
+        }
+    }
+    for (node, places) in silent {
+        tally.add(Some(facts.violation(format!("node {node} never showed its view"), places)));
+    }
 }
 
 /// Views map node to key to version, or to a map with `:version`.

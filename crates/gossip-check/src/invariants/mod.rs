@@ -3,9 +3,11 @@
 
 pub(crate) mod coverage;
 pub(crate) mod facts;
+mod floors;
 mod g1;
 mod g2;
 pub(crate) mod leases;
+pub(crate) mod oplog;
 mod refusals;
 mod s1;
 mod s2;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::{Facts, Tally, is_grant, is_lease_write};
+use super::floors::Floors;
 use crate::history::Call;
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
@@ -25,18 +26,9 @@ fn shown_fence(call: &Call<'_>) -> Option<i64> {
     call.output_int("fence").filter(|_| raises && call.ok())
 }
 
-/// Places in the history, ascending, with the highest fence shown up to there and where it was shown.
-fn floors(facts: &Facts<'_>, places: &[usize]) -> Vec<(usize, i64, usize)> {
-    let mut shown: Vec<(usize, i64)> =
-        facts.shard_calls(places).filter_map(|c| Some((c.end(), shown_fence(c)?))).collect();
-    shown.sort_unstable();
-    let mut best: Option<(i64, usize)> = None;
-    let floor = |(end, fence): (usize, i64)| {
-        let (high, at) = best.filter(|(high, _)| *high >= fence).unwrap_or((fence, end));
-        best = Some((high, at));
-        (end, high, at)
-    };
-    shown.into_iter().map(floor).collect()
+/// The highest fence shown up to each place.
+fn floors(facts: &Facts<'_>, places: &[usize]) -> Floors<i64> {
+    Floors::new(facts.shard_calls(places).filter_map(|c| Some((c.end(), shown_fence(c)?))), |a, b| a > b)
 }
 
 fn check_shard(facts: &Facts<'_>, shard: &str, places: &[usize], tally: &mut Tally) {
@@ -46,23 +38,18 @@ fn check_shard(facts: &Facts<'_>, shard: &str, places: &[usize], tally: &mut Tal
         let grant = shown_fence(call);
         let write = call.input_int("fence").filter(|_| is_lease_write(call.f()) && call.ok());
         let Some(fence) = grant.or(write) else { continue };
-        let below = floors.partition_point(|(end, ..)| *end < facts.effect_from[i]);
-        let floor = below.checked_sub(1).map(|f| floors[f]);
-        let fault = floor.and_then(|(_, high, shown_at)| {
-            let f = call.f();
-            let message = if grant.is_some() && fence <= high {
-                format!("shard {shard}: {f} gave fence {fence} after fence {high}")
-            } else if grant.is_none() && fence < high {
-                let worker = call.input("worker").map(crate::history::name).unwrap_or_default();
-                format!(
-                    "shard {shard}: {f} of {worker} under fence {fence} was accepted after fence {high} was granted"
-                )
-            } else {
-                return None;
-            };
-            Some(facts.violation(message, [shown_at, call.end()]))
-        });
-        tally.add(fault);
+        // Where no fence was known yet there is nothing to compare with.
+        let Some((high, shown_at)) = floors.before(facts.effect_from[i]) else { continue };
+        let f = call.f();
+        let fault = if grant.is_some() && fence <= high {
+            Some(format!("{f} gave fence {fence} after fence {high}"))
+        } else if grant.is_none() && fence < high {
+            let worker = call.input("worker").map(crate::history::name).unwrap_or_default();
+            Some(format!("{f} of {worker} under fence {fence} was accepted after fence {high} was granted"))
+        } else {
+            None
+        };
+        tally.add(fault.map(|fault| facts.violation(format!("shard {shard}: {fault}"), [shown_at, call.end()])));
     }
 }
 

@@ -1,13 +1,15 @@
 //! S4, shard coverage: the leaves tile the roots exactly, at all times: no gap, no overlap.
 //!
-//! Each answered split is judged by itself: what it made must tile what its parent had. A parent's start never moves and its
-//! end is the one it was made with, or a point at which a residual was split off. Each fresh read of a run is judged as a
-//! whole: leaves (all shards but Split ones) must not overlap, must lie inside roots that may exist by then, and must cover
-//! every root whose registration was answered before the read was asked.
+//! Each answered split is judged by itself: what it made must tile what its parent had, and be cut where it was asked to be. A
+//! parent's start never moves. Its end is the one it was made with or the lowest point at which a residual is known to have
+//! been split off before the split was invoked; it may be lower where a residual split was under way then, or was never
+//! answered. Each fresh read of a run is judged as a whole: leaves (all shards but Split ones) must not overlap, must lie
+//! inside roots that may exist by then, and must cover every root whose registration was answered before the read was asked.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::facts::{self, Facts, Made, Range, Tally, bound};
+use super::floors::Floors;
 use crate::history::{Call, Name, Value, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
@@ -31,27 +33,76 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
 }
 
 fn check_splits(facts: &Facts<'_>, shard: &str, places: &[usize], tally: &mut Tally) {
-    // How often each key was the point of a residual split that may have happened.
-    let mut cuts: HashMap<&str, usize> = HashMap::new();
-    for call in facts.shard_calls(places).filter(|c| c.f() == "split-residual" && !c.failed()) {
-        if let Some(at) = bound(call.input("at")) {
-            *cuts.entry(at).or_default() += 1;
-        }
-    }
-    for call in facts.shard_calls(places).filter(|c| c.ok()) {
+    let cuts = Cuts::new(facts, places);
+    for &i in places.iter().filter(|&&i| facts.calls[i].ok()) {
+        let call = &facts.calls[i];
+        let made = facts.ranges.get(shard);
         let parts = match call.f() {
             "split-replace" => replaced(call),
-            "split-residual" => split_off(call, facts.ranges.get(shard)),
+            "split-residual" => split_off(call, made),
             _ => continue,
         };
-        let fault = facts.ranges.get(shard).and_then(|made| {
-            // A split that cuts at its own point does not excuse itself.
-            let own = bound(call.input("at")).filter(|_| call.f() == "split-residual");
-            let cut_at = |end: &str| cuts.get(end).is_some_and(|&n| n > usize::from(own == Some(end)));
-            split_fault(&parts, *made, |end| end == made.end || end.is_some_and(cut_at))
+        let fault = asked_fault(call, &parts).or_else(|| {
+            let parent = cuts.parent(*made?, facts.effect_from[i]);
+            split_fault(&parts, parent, |end| cuts.may_have_lowered(parent.end, end, call))
         });
         tally.add(fault.map(|fault| facts.violation(format!("shard {shard}: {}: {fault}", call.f()), [call.end()])));
     }
+}
+
+/// Where residuals were, or may have been, split off a shard.
+struct Cuts<'f, 'a> {
+    /// The lowest that was answered, by place.
+    answered: Floors<&'a str>,
+    /// Every split that may have happened, by its key.
+    tries: HashMap<&'a str, Vec<&'f Call<'a>>>,
+}
+
+impl<'f, 'a> Cuts<'f, 'a> {
+    fn new(facts: &'f Facts<'a>, places: &'f [usize]) -> Self {
+        let splits = || {
+            let all = facts.shard_calls(places).filter(|c| c.f() == "split-residual" && !c.failed());
+            all.filter_map(|c| Some((bound(c.input("at"))?, c)))
+        };
+        let mut tries: HashMap<&str, Vec<&Call<'a>>> = HashMap::new();
+        for (at, call) in splits() {
+            tries.entry(at).or_default().push(call);
+        }
+        let ends = splits().filter(|(_, c)| c.ok()).map(|(at, c)| (c.end(), at));
+        Self { answered: Floors::new(ends, |a, b| a < b), tries }
+    }
+
+    /// The shard as it was at this place, but for what was under way.
+    fn parent(&self, made: Range<'a>, place: usize) -> Range<'a> {
+        let cut = self.answered.before(place).map(|(at, _)| at).filter(|at| made.end.is_none_or(|end| *at < end));
+        Range { end: cut.or(made.end), ..made }
+    }
+
+    /// Whether another split that was under way, or never answered, may have lowered this end for `call`.
+    fn may_have_lowered(&self, end: Option<&str>, to: Option<&str>, call: &Call<'_>) -> bool {
+        let lower = to.filter(|to| end.is_none_or(|end| *to < end));
+        let tries = lower.and_then(|to| self.tries.get(to)).map(Vec::as_slice).unwrap_or_default();
+        tries.iter().any(|other| other.at < call.end() && !is_same(other, call))
+    }
+}
+
+/// Whether two calls are tries of one operation.
+fn is_same(a: &Call<'_>, b: &Call<'_>) -> bool {
+    a.at == b.at || a.op_id().is_some_and(|id| b.op_id() == Some(id))
+}
+
+/// Where a split was cut otherwise than it was asked to be.
+fn asked_fault(call: &Call<'_>, parts: &[Range<'_>]) -> Option<String> {
+    let seams: Vec<Option<&str>> = match call.f() {
+        "split-replace" => parts.iter().skip(1).map(|p| p.start).collect(),
+        _ => call.output("residual").map(|r| Range::of(r).start).into_iter().collect(),
+    };
+    let asked: Vec<Option<&str>> = match call.f() {
+        "split-replace" => call.input("cuts")?.items()?.iter().map(|cut| bound(Some(cut))).collect(),
+        _ => vec![bound(Some(call.input("at")?))],
+    };
+    let list = |keys: &[Option<&str>]| keys.iter().map(|k| k.unwrap_or("-inf")).collect::<Vec<_>>().join(", ");
+    (seams != asked).then(|| format!("it is cut at [{}], asked for was [{}]", list(&seams), list(&asked)))
 }
 
 fn replaced<'a>(call: &Call<'a>) -> Vec<Range<'a>> {
@@ -80,9 +131,10 @@ fn split_fault(parts: &[Range<'_>], parent: Range<'_>, may_end: impl Fn(Option<&
         return Some(fault);
     }
     if first.start != parent.start {
-        return Some(format!("its parts begin with {first}, it was made as {parent}"));
+        return Some(format!("its parts begin with {first}, it had {parent}"));
     }
-    (!may_end(last.end)).then(|| format!("its parts end with {last}, it was made as {parent}"))
+    let same_end = last.end == parent.end || may_end(last.end);
+    (!same_end).then(|| format!("its parts end with {last}, it had {parent}"))
 }
 
 /// Why one range does not go on where the one before it ends.

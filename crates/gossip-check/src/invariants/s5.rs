@@ -2,22 +2,19 @@
 //!
 //! All answers to one op id must agree in what the service said (shard, fence, times on the lease clock, children, cursor);
 //! only the same request may be answered at all; and once an answer has been given, the same request must not be refused by
-//! the state machine afterwards. Each shard keeps the answers of its newest 64 evictable operations: a refusal after so many
-//! others on the shard proves nothing. Refusals by a node that did not take the request (overload, no leader) prove nothing
-//! either.
+//! the state machine afterwards. Refusals by a node that did not take the request (overload, no leader) prove nothing.
+//!
+//! An answer that the service may have forgotten ([`super::oplog`]) proves nothing either: its op id is a new request then,
+//! and the next answer is the one to compare with. An answer to a call was in the op log while that call was under way, so
+//! that another that comes after it cannot have been put there before that call was invoked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::facts::{Facts, Tally};
+use super::oplog::{ANSWERED, OpLog, same_answer};
 use super::refusals;
 use crate::history::{Call, Name};
 use crate::judge::Violation;
-
-/// Evictable answers that a shard keeps.
-const KEPT_ANSWERS: usize = 64;
-
-/// What the service says in an answer.
-const ANSWERED: [&str; 7] = ["shard", "fence", "granted", "deadline", "cursor", "children", "residual"];
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
     let mut by_id: BTreeMap<Name<'_>, Vec<&Call<'_>>> = BTreeMap::new();
@@ -26,47 +23,89 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
             by_id.entry(id).or_default().push(call);
         }
     }
-    let answers = answers(facts);
+    let log = OpLog::new(&facts.calls);
     let mut tally = Tally::default();
     for (id, calls) in by_id.iter().filter(|(_, calls)| calls.len() > 1) {
-        tally.add(fault(facts, &answers, id, calls));
+        let tries = Tries { facts, log: &log, id, calls };
+        if let Some(outcome) = tries.compare() {
+            tally.add(outcome);
+        }
     }
     tally
 }
 
-/// Where each shard's answers stand, ascending.
-fn answers<'a>(facts: &Facts<'a>) -> HashMap<Name<'a>, Vec<usize>> {
-    let ends = |places: &[usize]| {
-        let mut ends: Vec<usize> = facts.shard_calls(places).filter(|c| c.ok()).map(Call::end).collect();
-        ends.sort_unstable();
-        ends
-    };
-    facts.by_shard.iter().map(|(shard, places)| (shard.clone(), ends(places))).collect()
+/// An answer in the op log.
+#[derive(Clone, Copy)]
+struct Kept<'t, 'a> {
+    /// The first call that got it.
+    call: &'t Call<'a>,
+    /// The earliest place at which it may have been put there.
+    from: usize,
 }
 
-fn fault(
-    facts: &Facts<'_>,
-    answers: &HashMap<Name<'_>, Vec<usize>>,
-    id: &str,
-    calls: &[&Call<'_>],
-) -> Option<Violation> {
-    let mut oks: Vec<&Call<'_>> = calls.iter().copied().filter(|c| c.ok()).collect();
-    oks.sort_by_key(|c| c.end());
-    let first = *oks.first()?;
-    if let Some(other) = oks.iter().find(|c| !same_request(first, c)) {
-        let message = format!("op id {id} was answered for two different requests");
-        return Some(facts.violation(message, [first.end(), other.end()]));
+/// All calls that carried one op id.
+struct Tries<'t, 'a> {
+    facts: &'t Facts<'a>,
+    log: &'t OpLog<'t, 'a>,
+    id: &'t str,
+    calls: &'t [&'t Call<'a>],
+}
+
+impl<'t, 'a> Tries<'t, 'a> {
+    /// None if no two of the answers can be compared.
+    fn compare(&self) -> Option<Option<Violation>> {
+        let mut oks: Vec<&Call<'a>> = self.calls.iter().copied().filter(|c| c.ok()).collect();
+        oks.sort_by_key(|c| c.end());
+        let mut last = *oks.first()?;
+        let from = self.calls.iter().filter(|c| !c.failed()).map(|c| c.at).min()?;
+        let mut kept = vec![Kept { call: last, from }];
+        let mut compared = false;
+        for &call in &oks[1..] {
+            let known = *kept.last()?;
+            match difference(known.call, call) {
+                None => compared = true,
+                Some(_) if self.forgotten(known, call) => {
+                    let after = if last.end() < call.at { last.at } else { known.from };
+                    kept.push(Kept { call, from: self.made_from(call).max(after) });
+                }
+                Some(fault) => return Some(Some(self.violation(&fault, known, call))),
+            }
+            last = call;
+        }
+        for refused in self.calls.iter().filter(|c| c.failed()) {
+            let Some(known) = kept.iter().rfind(|k| k.call.end() < refused.at) else { continue };
+            let Some(reason) = refused.reason().filter(|reason| refusals::by_state_machine(reason)) else { continue };
+            let same = same_request(known.call, refused);
+            if same && !self.forgotten(*known, refused) {
+                return Some(Some(self.violation(&format!("answered, then refused: {reason}"), *known, refused)));
+            }
+            compared |= !same && reason == "op-id-conflict";
+        }
+        compared.then_some(None)
     }
-    if let Some(other) = oks.iter().find(|c| ANSWERED.iter().any(|key| first.answer(key) != c.answer(key))) {
-        let message = format!("op id {id} was answered with {}, then with {}", text(first), text(other));
-        return Some(facts.violation(message, [first.end(), other.end()]));
+
+    /// The first try that may have got this answer as a new one.
+    fn made_from(&self, answered: &Call<'a>) -> usize {
+        let may_be = |c: &&&Call<'a>| c.open() || (c.ok() && difference(c, answered).is_none());
+        self.calls.iter().filter(may_be).map(|c| c.at).min().unwrap_or(answered.at)
     }
-    let (call, reason) = calls.iter().find_map(|call| {
-        let later = call.failed() && first.end() < call.at && same_request(first, call);
-        let reason = call.reason().filter(|reason| later && refusals::by_state_machine(reason))?;
-        (!may_be_evicted(answers, first, call)).then_some((call, reason))
-    })?;
-    Some(facts.violation(format!("op id {id} was answered, then refused: {reason}"), [first.end(), call.end()]))
+
+    fn forgotten(&self, known: Kept<'t, 'a>, call: &Call<'a>) -> bool {
+        self.log.may_have_forgotten(known.call, known.from, call.end())
+    }
+
+    fn violation(&self, fault: &str, known: Kept<'t, 'a>, call: &Call<'a>) -> Violation {
+        self.facts.violation(format!("op id {} was {fault}", self.id), [known.call.end(), call.end()])
+    }
+}
+
+/// Why two answers are not the same.
+fn difference(a: &Call<'_>, b: &Call<'_>) -> Option<String> {
+    if !same_request(a, b) {
+        return Some("answered for two different requests".to_owned());
+    }
+    let same = same_answer(a, b);
+    (!same).then(|| format!("answered with {}, then with {}", text(a), text(b)))
 }
 
 fn same_request(a: &Call<'_>, b: &Call<'_>) -> bool {
@@ -76,13 +115,4 @@ fn same_request(a: &Call<'_>, b: &Call<'_>) -> bool {
 fn text(call: &Call<'_>) -> String {
     let parts = ANSWERED.iter().filter_map(|key| Some(format!(":{key} {}", call.answer(key)?)));
     format!("{{{}}}", parts.collect::<Vec<_>>().join(", "))
-}
-
-/// Whether so many other operations were answered on the shard since that the first answer may be forgotten.
-fn may_be_evicted(answers: &HashMap<Name<'_>, Vec<usize>>, first: &Call<'_>, refused: &Call<'_>) -> bool {
-    let evictable = matches!(first.f(), "acquire" | "claim" | "renew" | "checkpoint" | "release" | "unpark");
-    let ends = first.shard().and_then(|shard| answers.get(&shard)).map(Vec::as_slice).unwrap_or_default();
-    let since = ends.partition_point(|&end| end <= first.end());
-    let until = ends.partition_point(|&end| end < refused.end());
-    evictable && until.saturating_sub(since) >= KEPT_ANSWERS
 }

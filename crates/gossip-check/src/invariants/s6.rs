@@ -1,15 +1,31 @@
 //! S6, progress: after the faults heal, every node serves and every shard can be driven to a terminal state within a bound.
 //!
 //! The liveness phase stops in time, so the bound is in the run and not here. Judged from the final reads: each node that was
-//! asked must have answered at least one of them, and every shard of a final read must be terminal.
+//! asked must have answered at least one of them, every shard of a final read must be terminal, and every shard that was known
+//! before the last of them was asked must be in one: of a shard that nobody looked at nobody knows that it came to its end. A
+//! shard is known by an answer that made it or was about it. Shards of a run that may have been deleted are not missed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use super::facts::{Facts, Tally, is_final, is_terminal};
+use super::facts::{Facts, Sight, Tally, is_final, is_terminal};
 use crate::history::{Call, Name, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
     let mut tally = Tally::default();
+    nodes(facts, &mut tally);
+    let sights: Vec<Sight<'_>> = facts.sights().into_iter().filter(Sight::is_final).collect();
+    for sight in &sights {
+        if let Some(status) = sight.status() {
+            let left = !is_terminal(&status);
+            let message = || format!("shard {} is left {status}", sight.shard);
+            tally.add(left.then(|| facts.violation(message(), [sight.call.end()])));
+        }
+    }
+    never_read(facts, &sights, &mut tally);
+    tally
+}
+
+fn nodes(facts: &Facts<'_>, tally: &mut Tally) {
     let mut asked: BTreeMap<Name<'_>, Vec<&Call<'_>>> = BTreeMap::new();
     for call in facts.calls.iter().filter(|c| is_final(c)) {
         if let Some(node) = call.input("node") {
@@ -21,12 +37,24 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
         let message = || format!("node {node} answered no final read");
         tally.add(silent.then(|| facts.violation(message(), calls.iter().map(|c| c.completed_at.unwrap_or(c.at)))));
     }
-    for sight in facts.sights().into_iter().filter(|s| s.is_final()) {
-        if let Some(status) = sight.status() {
-            let left = !is_terminal(&status);
-            let message = || format!("shard {} is left {status}", sight.shard);
-            tally.add(left.then(|| facts.violation(message(), [sight.call.end()])));
+}
+
+/// Shards that are known and in no final read.
+fn never_read(facts: &Facts<'_>, sights: &[Sight<'_>], tally: &mut Tally) {
+    let Some(last) = sights.iter().map(|s| s.call).max_by_key(|c| c.at) else { return };
+    let seen: HashSet<&str> = sights.iter().map(|s| s.shard.as_ref()).collect();
+    let deleted: HashSet<Name<'_>> = facts
+        .calls
+        .iter()
+        .filter(|c| c.f() == "delete-run" && !c.failed())
+        .filter_map(|c| c.input("run").map(name))
+        .collect();
+    for (shard, exists) in facts.known_shards() {
+        let may_be_gone = facts.runs.get(&shard).map_or(!deleted.is_empty(), |run| deleted.contains(run));
+        if last.at < exists || seen.contains(shard.as_ref()) || may_be_gone {
+            continue;
         }
+        let message = format!("shard {shard} is in no final read");
+        tally.add(Some(facts.violation(message, [exists, last.end()])));
     }
-    tally
 }

@@ -2,13 +2,15 @@
 //!
 //! Going through the history in order, the *floor* is the highest cursor that an answered call has shown: a checkpoint or
 //! complete that was accepted, a grant, a fresh read. What may have taken effect only after that moment must not show or
-//! write less. A cursor lies in the range that its shard was made with, and below the point where an earlier residual was
-//! split off.
+//! write less. The leftmost child of a split goes on from its parent's cursor, so that its floor is at least its parent's
+//! before the split was invoked. A cursor lies in the range that its shard was made with, and below the point where an earlier
+//! residual was split off.
 
 use std::collections::BTreeMap;
 
 use super::facts::{Facts, Range, Tally, bound, cursor_key, is_cursor_write, is_grant};
-use crate::history::{Call, Name};
+use super::floors::Floors;
+use crate::history::{Call, Name, Value, name};
 use crate::judge::Violation;
 
 /// A cursor that an answered call showed.
@@ -19,15 +21,21 @@ struct Shown<'a> {
     from: usize,
 }
 
+/// A cursor below which a shard's may not be, and the place that shows it.
+type Floor<'a> = (&'a str, usize);
+
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
     let mut tally = Tally::default();
-    for (shard, shown) in shown(facts) {
-        let floors = highest(shown.iter().filter_map(|s| Some((s.call.end(), s.key?))), |a, b| a < b);
-        let cuts = residual_cuts(facts, &shard);
-        for s in &shown {
-            tally.count += 1;
-            tally.violations.extend(moved_back(facts, &shard, &floors, s));
-            tally.violations.extend(left_range(facts, &shard, &cuts, s));
+    let shown = shown(facts);
+    let highest = highest(facts, &shown);
+    for (shard, shown) in &shown {
+        let cuts = residual_cuts(facts, shard);
+        for s in shown {
+            let floor = highest.before(shard, s.from);
+            // A cursor alone, of a shard of which nothing is known, could be any.
+            tally.count += u64::from(floor.is_some() || facts.ranges.contains_key(shard));
+            tally.violations.extend(floor.and_then(|floor| moved_back(facts, shard, floor, s)));
+            tally.violations.extend(left_range(facts, shard, &cuts, s));
         }
     }
     tally
@@ -53,28 +61,39 @@ fn shown<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Vec<Shown<'a>>> {
     by_shard
 }
 
-/// Places in the history, ascending, each with the key that is best up to there and where it was shown.
-type Floors<'a> = Vec<(usize, &'a str, usize)>;
+/// The highest cursors of all shards.
+struct Highest<'a> {
+    own: BTreeMap<Name<'a>, Floors<&'a str>>,
+    /// From the parent whose leftmost child the shard is.
+    inherited: BTreeMap<Name<'a>, Floor<'a>>,
+}
 
-fn highest<'a>(keys: impl Iterator<Item = (usize, &'a str)>, better: fn(&str, &str) -> bool) -> Floors<'a> {
-    let mut keys: Vec<(usize, &str)> = keys.collect();
-    keys.sort_unstable();
-    let mut floors: Floors<'a> = Vec::with_capacity(keys.len());
-    for (end, key) in keys {
-        let kept = floors.last().filter(|(_, best, _)| !better(best, key)).map(|&(_, best, at)| (best, at));
-        let (best, at) = kept.unwrap_or((key, end));
-        floors.push((end, best, at));
+impl<'a> Highest<'a> {
+    /// Of a shard before a place.
+    fn before(&self, shard: &str, place: usize) -> Option<Floor<'a>> {
+        let own = self.own.get(shard).and_then(|own| own.before(place));
+        own.max(self.inherited.get(shard).copied())
     }
-    floors
 }
 
-fn before<'a>(floors: &Floors<'a>, place: usize) -> Option<(&'a str, usize)> {
-    let below = floors.partition_point(|(end, ..)| *end < place);
-    below.checked_sub(1).map(|i| (floors[i].1, floors[i].2))
+fn highest<'a>(facts: &Facts<'a>, shown: &BTreeMap<Name<'a>, Vec<Shown<'a>>>) -> Highest<'a> {
+    let own = shown.iter().map(|(shard, shown)| {
+        (shard.clone(), Floors::new(shown.iter().filter_map(|s| Some((s.call.end(), s.key?))), |a, b| a > b))
+    });
+    let mut highest = Highest { own: own.collect(), inherited: BTreeMap::new() };
+    // In order of invocation, so that a parent's own inheritance is known before it is passed on.
+    for (i, call) in facts.calls.iter().enumerate().filter(|(_, c)| c.f() == "split-replace" && c.ok()) {
+        let children = call.output("children").and_then(Value::items).unwrap_or_default();
+        let leftmost = children.iter().min_by_key(|child| Range::of(child).order()).and_then(|c| c.some("shard"));
+        let floor = call.shard().and_then(|parent| highest.before(&parent, facts.effect_from[i]));
+        if let (Some(child), Some(floor)) = (leftmost, floor) {
+            highest.inherited.insert(name(child), floor);
+        }
+    }
+    highest
 }
 
-fn moved_back(facts: &Facts<'_>, shard: &str, floors: &Floors<'_>, shown: &Shown<'_>) -> Option<Violation> {
-    let (floor, at) = before(floors, shown.from)?;
+fn moved_back(facts: &Facts<'_>, shard: &str, (floor, at): Floor<'_>, shown: &Shown<'_>) -> Option<Violation> {
     if shown.key.is_some_and(|key| key >= floor) {
         return None;
     }
@@ -84,16 +103,16 @@ fn moved_back(facts: &Facts<'_>, shard: &str, floors: &Floors<'_>, shown: &Shown
 }
 
 /// The lowest point where a residual was split off, by place in the history.
-fn residual_cuts<'a>(facts: &Facts<'a>, shard: &str) -> Floors<'a> {
+fn residual_cuts<'a>(facts: &Facts<'a>, shard: &str) -> Floors<&'a str> {
     let places = facts.by_shard.get(shard).map(Vec::as_slice).unwrap_or_default();
     let splits = facts.shard_calls(places).filter(|c| c.f() == "split-residual" && c.ok());
-    highest(splits.filter_map(|c| Some((c.end(), bound(c.input("at"))?))), |best, key| key < best)
+    Floors::new(splits.filter_map(|c| Some((c.end(), bound(c.input("at"))?))), |a, b| a < b)
 }
 
-fn left_range(facts: &Facts<'_>, shard: &str, cuts: &Floors<'_>, shown: &Shown<'_>) -> Option<Violation> {
+fn left_range(facts: &Facts<'_>, shard: &str, cuts: &Floors<&str>, shown: &Shown<'_>) -> Option<Violation> {
     let key = shown.key?;
     let made = facts.ranges.get(shard)?;
-    let cut = before(cuts, shown.from).filter(|(cut, _)| made.end.is_none_or(|end| *cut < end));
+    let cut = cuts.before(shown.from).filter(|(cut, _)| made.end.is_none_or(|end| *cut < end));
     let range = Range { start: made.start, end: cut.map(|(cut, _)| cut).or(made.end) };
     if range.contains(key) {
         return None;

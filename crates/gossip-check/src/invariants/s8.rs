@@ -2,75 +2,62 @@
 //!
 //! Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
 //! its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
-//! must exist. An ended run must still be ended. Only fresh reads are judged: a stale one promises nothing.
+//! must exist. An ended run must still be ended. What was acknowledged after a final read was asked proves nothing against it.
+//! Only fresh reads are judged: a stale one promises nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::facts::{self, Facts, Sight, Tally, cursor_key, is_cursor_write, is_final, is_grant, is_run_end};
+use super::floors::Floors;
 use crate::history::{Call, Name, Value, name};
 
-/// What the answers say of a shard, each with the place that proves it.
+/// What the answers say of a shard, up to each place in the history.
 #[derive(Debug, Default)]
 struct Acknowledged<'a> {
-    exists: Option<usize>,
-    fence: Option<(i64, usize)>,
-    cursor: Option<(&'a str, usize)>,
+    fence: Floors<i64>,
+    cursor: Floors<&'a str>,
+    /// How it ended, and the first place that says so.
     status: Option<(&'static str, usize)>,
 }
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
-    let known = acknowledged(facts);
+    let known: BTreeMap<&str, Acknowledged<'_>> =
+        facts.by_shard.iter().map(|(shard, places)| (shard.as_ref(), acknowledged(facts, places))).collect();
+    let exists = facts.known_shards();
     let mut tally = Tally::default();
     for sight in facts.sights().into_iter().filter(Sight::is_final) {
-        if let Some(known) = known.get(&sight.shard) {
+        if let Some(known) = known.get(sight.shard.as_ref()) {
             lost(facts, known, &sight, &mut tally);
         }
     }
-    shards_not_found(facts, &known, &mut tally);
-    shards_missing_in_runs(facts, &known, &mut tally);
+    shards_not_found(facts, &exists, &mut tally);
+    shards_missing_in_runs(facts, &exists, &mut tally);
     run_endings(facts, &mut tally);
     tally
 }
 
-fn acknowledged<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Acknowledged<'a>> {
-    let mut known: BTreeMap<Name<'a>, Acknowledged<'a>> = BTreeMap::new();
-    for made in &facts.made {
-        let call = &facts.calls[made.call];
-        if call.ok() {
-            known.entry(made.shard.clone()).or_default().exists.get_or_insert(call.end());
-        }
+fn acknowledged<'a>(facts: &Facts<'a>, places: &[usize]) -> Acknowledged<'a> {
+    let oks = || facts.shard_calls(places).filter(|c| c.ok());
+    let fences = oks().filter(|c| is_grant(c.f()) || c.f() == "unpark");
+    let cursors = oks().filter(|c| is_cursor_write(c.f()));
+    let ends = oks().filter_map(|c| match c.f() {
+        "complete" => Some(("done", c.end())),
+        "split-replace" => Some(("split", c.end())),
+        _ => None,
+    });
+    Acknowledged {
+        fence: Floors::new(fences.filter_map(|c| Some((c.end(), c.output_int("fence")?))), |a, b| a > b),
+        cursor: Floors::new(cursors.filter_map(|c| Some((c.end(), cursor_key(c.input("cursor"))?))), |a, b| a > b),
+        status: ends.min_by_key(|(_, end)| *end),
     }
-    for (shard, places) in &facts.by_shard {
-        let shard = known.entry(shard.clone()).or_default();
-        for call in facts.shard_calls(places).filter(|c| c.ok()) {
-            shard.exists.get_or_insert(call.end());
-            note(shard, call);
-        }
-    }
-    known
-}
-
-fn note<'a>(known: &mut Acknowledged<'a>, call: &Call<'a>) {
-    let place = call.end();
-    if let Some(fence) = call.output_int("fence").filter(|_| is_grant(call.f()) || call.f() == "unpark") {
-        known.fence = known.fence.max(Some((fence, place)));
-    }
-    if let Some(cursor) = cursor_key(call.input("cursor")).filter(|_| is_cursor_write(call.f())) {
-        known.cursor = known.cursor.max(Some((cursor, place)));
-    }
-    let status = match call.f() {
-        "complete" => "done",
-        "split-replace" => "split",
-        _ => return,
-    };
-    known.status.get_or_insert((status, place));
 }
 
 /// What of the acknowledged is missing in a record.
 fn lost(facts: &Facts<'_>, known: &Acknowledged<'_>, sight: &Sight<'_>, tally: &mut Tally) {
     let shard = &sight.shard;
     let end = sight.call.end();
-    if let Some((fence, proof)) = known.fence {
+    let asked = sight.call.at;
+    if let Some((fence, proof)) = known.fence.before(asked) {
         let seen = sight.get("fence").and_then(Value::as_i64);
         tally.add((seen.unwrap_or(0) < fence).then(|| {
             let seen = seen.map_or_else(|| "none".to_owned(), |seen| seen.to_string());
@@ -78,7 +65,7 @@ fn lost(facts: &Facts<'_>, known: &Acknowledged<'_>, sight: &Sight<'_>, tally: &
             facts.violation(message, [proof, end])
         }));
     }
-    if let Some((cursor, proof)) = known.cursor {
+    if let Some((cursor, proof)) = known.cursor.before(asked) {
         let seen = cursor_key(sight.get("cursor"));
         tally.add(seen.is_none_or(|seen| seen < cursor).then(|| {
             let seen = seen.unwrap_or("none");
@@ -86,7 +73,7 @@ fn lost(facts: &Facts<'_>, known: &Acknowledged<'_>, sight: &Sight<'_>, tally: &
             facts.violation(message, [proof, end])
         }));
     }
-    if let Some((status, proof)) = known.status {
+    if let Some((status, proof)) = known.status.filter(|(_, proof)| *proof < asked) {
         let changed = sight.status().filter(|seen| seen != status);
         tally.add(
             changed.map(|seen| {
@@ -97,23 +84,22 @@ fn lost(facts: &Facts<'_>, known: &Acknowledged<'_>, sight: &Sight<'_>, tally: &
 }
 
 /// Final reads that were refused because the shard is not there.
-fn shards_not_found(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, Acknowledged<'_>>, tally: &mut Tally) {
+fn shards_not_found(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, usize>, tally: &mut Tally) {
     for call in facts.calls.iter().filter(|c| c.f() == "read-shard" && is_final(c) && c.failed()) {
         let Some(shard) = call.shard().filter(|_| call.reason().as_deref() == Some("shard-not-found")) else {
             continue;
         };
-        let exists = known.get(&shard).and_then(|k| k.exists).filter(|&exists| exists < call.at);
-        if let Some(exists) = exists {
+        if let Some(&exists) = known.get(&shard).filter(|&&exists| exists < call.at) {
             tally.add(Some(facts.violation(format!("shard {shard} is gone"), [exists, call.end()])));
         }
     }
 }
 
-fn shards_missing_in_runs(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, Acknowledged<'_>>, tally: &mut Tally) {
+fn shards_missing_in_runs(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, usize>, tally: &mut Tally) {
     let mut by_run: HashMap<&str, Vec<(&str, usize)>> = HashMap::new();
-    for (shard, acknowledged) in known {
-        if let (Some(run), Some(exists)) = (facts.runs.get(shard), acknowledged.exists) {
-            by_run.entry(run).or_default().push((shard, exists));
+    for (shard, exists) in known {
+        if let Some(run) = facts.runs.get(shard) {
+            by_run.entry(run).or_default().push((shard, *exists));
         }
     }
     for call in facts.final_reads("read-run") {

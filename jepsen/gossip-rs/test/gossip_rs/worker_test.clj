@@ -47,7 +47,10 @@
              (-> world
                  (update :made + (count born))
                  (assoc-in [:shards shard] next)
-                 (update :shards into (for [{:keys [shard start end]} born] [shard (model/shard start end)])))]))))
+                 (update :shards into (for [[{:keys [shard start end]} cursor]
+                                            ; The first child goes on where its parent stood.
+                                            (map vector born (cons (when (= :split-replace f) (:cursor state)) (repeat nil)))]
+                                        [shard (model/shard start end 0 cursor)])))]))))
 
 (defn- serve
   "Answers an operation, with the op log before everything else."

@@ -133,6 +133,17 @@
             known
             made)))
 
+(defn- ranges
+  "The range of each shard, [start end]. An answered maker beats those that were never answered; where several of these
+  differ, nobody knows which of them it was."
+  [made]
+  (into {}
+        (for [[shard makers] (group-by :shard made)
+              :let [answered (sort-by (comp :end :call) (filter (comp h/ok? :call) makers))
+                    ranges   (distinct (map (juxt :start :end) (or (seq (take 1 answered)) makers)))]
+              :when (= 1 (count ranges))]
+          [shard (first ranges)])))
+
 (defn facts
   "Everything the judges need, from a history's ops."
   [ops]
@@ -145,9 +156,16 @@
      :leases      (into {} (map (fn [[shard calls]] [shard (vec (leases calls))])) by-shard)
      :first-tries (first-tries calls)
      :made        (vec made)
-     :ranges      (into {} (map (juxt :shard (juxt :start :end))) made)
+     :ranges      (ranges made)
      :runs        (shard-runs made calls)
      :nemesis     (h/nemesis-ops ops)}))
+
+(defn known-shards
+  "Shards that are surely there: a map from shard to the place of the first answer that made it or was about it."
+  [{:keys [made by-shard]}]
+  (apply merge-with min {}
+         (concat (for [{:keys [shard call]} made :when (h/ok? call)] {shard (:end call)})
+                 (for [[shard calls] by-shard, call calls :when (h/ok? call)] {shard (:end call)}))))
 
 (defn final-reads
   "Completed final reads that were answered, one node's or all."

@@ -3,7 +3,8 @@
 
   Judged node by node from each node's last final read of its view, never from the union of them: an element that is missing
   on one node for ever must not be excused by another node that has it. All last views must be equal, and must show every
-  published fact at its version or a later one."
+  published fact at its version or a later one. A node that was asked for its view must have answered at least once: of a
+  view that nobody saw nobody knows that it became the same."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]))
 
@@ -37,7 +38,15 @@
       (violation (str "node " reader " never saw " key " of " node " at version " version " (has " (pr-str seen) ")")
                  (:end publish) (:end call)))))
 
+(defn- never-shown
+  "Nodes that were asked for their view and never answered."
+  [{:keys [calls]} views]
+  (let [shown (set (map first views))]
+    (for [[node calls] (group-by (comp :node :in) (filter #(and (= :read-view (:f %)) (:final? (:in %))) calls))
+          :when (not (shown node))]
+      (apply violation (str "node " node " never showed its view") (map #(or (:completion %) (:index %)) calls)))))
+
 (defn check
   [facts]
   (let [views (sort-by first (last-views facts))]
-    (facts/tally (concat (different views) (missing facts views)))))
+    (facts/tally (concat (never-shown facts views) (different views) (missing facts views)))))

@@ -18,16 +18,14 @@
   100000)
 
 (defn sane-rates?
-  "Whether no skew in the history went beyond the drift margin."
+  "Whether no skew in the history went beyond the drift margin. The value of a `:skew` is a map from nodes to their clocks, one
+  node's clock alone, or a list of either; whatever tells no `:rate-ppm` tells of no rate."
   [{:keys [nemesis]}]
-  (not-any? (fn [{:keys [f value]}]
-              (and (= :skew f)
-                   (map? value)
-                   (some #(and (map? %)
-                               (:rate-ppm %)
-                               (< drift-margin-ppm (abs (- (:rate-ppm %) 1000000))))
-                         (vals value))))
-            nemesis))
+  (->> (filter #(= :skew (:f %)) nemesis)
+       (mapcat #(tree-seq coll? seq (:value %)))
+       (filter map?)
+       (keep :rate-ppm)
+       (not-any? #(< drift-margin-ppm (abs (- % 1000000))))))
 
 (defn- given-up-before?
   "Whether lease a may have been given up by the time that lease b was answered."

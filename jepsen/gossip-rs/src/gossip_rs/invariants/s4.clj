@@ -1,10 +1,11 @@
 (ns gossip-rs.invariants.s4
   "S4, shard coverage: the leaves tile the roots exactly, at all times: no gap, no overlap.
 
-  Each answered split is judged by itself: what it made must tile what its parent had. A parent's start never moves and its
-  end is the one it was made with, or a point at which a residual was split off. Each fresh read of a run is judged as a
-  whole: leaves (all shards but Split ones) must not overlap, must lie inside roots that may exist by then, and must cover
-  every root whose registration was answered before the read was asked."
+  Each answered split is judged by itself: what it made must tile what its parent had, and be cut where it was asked to be. A
+  parent's start never moves. Its end is the one it was made with or the lowest point at which a residual is known to have
+  been split off before the split was invoked; it may be lower where a residual split was under way then, or was never
+  answered. Each fresh read of a run is judged as a whole: leaves (all shards but Split ones) must not overlap, must lie
+  inside roots that may exist by then, and must cover every root whose registration was answered before the read was asked."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [bound end<= key< violation]]))
 
@@ -25,30 +26,56 @@
   [[start end]]
   [(or start "") (if end 0 1) (or end "")])
 
+(defn- same?
+  "Whether two calls are tries of one operation."
+  [a b]
+  (or (= (:index a) (:index b))
+      (and (:op-id (:in a)) (= (:op-id (:in a)) (:op-id (:in b))))))
+
+(defn- lower
+  [a b]
+  (if (end<= a b) a b))
+
 (defn- possible-ends
-  "The ends that a shard may have had before a call: the one it was made with, or where a residual may have been cut off."
-  [shard-calls made-end call]
-  (cons made-end
-        (for [c shard-calls
-              :when (and (= :split-residual (:f c)) (not (h/failed? c)) (not= (:index c) (:index call)))]
-          (bound (:at (:in c))))))
+  "The ends that a shard may have had before a call: the lowest that is known, and lower ones where a residual may have been
+  cut off."
+  [facts shard-calls made-end call]
+  (let [others (filter #(and (= :split-residual (:f %)) (not (h/failed? %)) (not (same? % call))) shard-calls)
+        from   (facts/effect-from facts call)
+        known  (reduce lower made-end (for [c others :when (and (h/ok? c) (< (:end c) from))] (bound (:at (:in c)))))]
+    (cons known (for [c others
+                      :let  [at (bound (:at (:in c)))]
+                      :when (and at (< (:index c) (:end call)) (or (nil? known) (key< at known)))]
+                  at))))
+
+(defn- asked-fault
+  "Where a split was cut otherwise than it was asked to be; nil if it was not."
+  [{:keys [f in out]} parts]
+  (let [[seams asked] (case f
+                        :split-replace  [(map first (rest parts)) (map bound (:cuts in))]
+                        :split-residual [[(bound (:start (:residual out)))] [(bound (:at in))]])
+        told?         (case f :split-replace (contains? in :cuts), :split-residual (and (:at in) (:residual out)))]
+    (when (and told? (not= seams asked))
+      (str "it is cut at " (pr-str seams) ", asked for was " (pr-str asked)))))
 
 (defn- split-fault
-  "Why what a split made is no tiling of its parent; nil if it is, or if the parent's range is not known."
-  [{:keys [ranges by-shard]} call]
-  (when-let [[start made-end] (get ranges (:shard (:in call)))]
-    (let [ends   (possible-ends (by-shard (:shard (:in call))) made-end call)
-          parts  (case (:f call)
-                   :split-replace  (sort-by start-order (map (juxt (comp bound :start) (comp bound :end)) (:children (:out call))))
-                   :split-residual (let [residual (:residual (:out call))]
-                                     [[start (bound (:at (:in call)))]
-                                      [(bound (:start residual)) (bound (:end residual))]]))]
-      (or (when (empty? parts) "it has no parts")
-          (some (fn [[s e :as part]] (when (and s e (not (key< s e))) (str (show part) " is empty"))) parts)
-          (tiling-fault parts)
-          (when (not= start (ffirst parts)) (str "its parts begin at " (show (first parts)) ", it at " (show [start made-end])))
-          (when-not (contains? (set ends) (second (last parts)))
-            (str "its parts end with " (show (last parts)) ", it with " (show [start made-end])))))))
+  "Why what a split made is no tiling of its parent; nil if it is, or as far as the parent's range is not known."
+  [{:keys [ranges by-shard] :as facts} call]
+  (let [[start made-end :as made] (get ranges (:shard (:in call)))
+        ends  (possible-ends facts (by-shard (:shard (:in call))) made-end call)
+        parts (case (:f call)
+                :split-replace  (sort-by start-order (map (juxt (comp bound :start) (comp bound :end)) (:children (:out call))))
+                :split-residual (let [residual (:residual (:out call))]
+                                  [[start (bound (:at (:in call)))]
+                                   [(bound (:start residual)) (bound (:end residual))]]))]
+    (or (asked-fault call parts)
+        (when made
+          (or (when (empty? parts) "it has no parts")
+              (some (fn [[s e :as part]] (when (and s e (not (key< s e))) (str (show part) " is empty"))) parts)
+              (tiling-fault parts)
+              (when (not= start (ffirst parts)) (str "its parts begin at " (show (first parts)) ", it at " (show [start (first ends)])))
+              (when-not (contains? (set ends) (second (last parts)))
+                (str "its parts end with " (show (last parts)) ", it with " (show [start (first ends)]))))))))
 
 (defn- check-splits
   [{:keys [calls] :as facts}]

@@ -3,19 +3,17 @@
 
   All answers to one op id must agree in what the service said (shard, fence, times on the lease clock, children, cursor);
   only the same request may be answered at all; and once an answer has been given, the same request must not be refused by
-  the state machine afterwards. Each shard keeps the answers of its newest 64 evictable operations: a refusal after so many
-  others on the shard proves nothing. Refusals by a node that did not take the request (overload, no leader) prove nothing
-  either. An op id counts as a check when two of its answers were compared."
+  the state machine afterwards. Refusals by a node that did not take the request (overload, no leader) prove nothing.
+
+  An answer that the service may have forgotten (`gossip-rs.invariants.oplog`) proves nothing either: its op id is a new
+  request then, and the next answer is the one to compare with. An answer to a call was in the op log while that call was
+  under way, so that another that comes after it cannot have been put there before that call was invoked.
+
+  An op id counts as a check when two of its answers were compared."
   (:require [gossip-rs.errors :as errors]
             [gossip-rs.history :as h]
-            [gossip-rs.invariants.facts :as facts :refer [violation]]))
-
-(def kept-answers
-  "Evictable answers that a shard keeps."
-  64)
-
-(def ^:private evictable
-  #{:acquire :claim :renew :checkpoint :release :unpark})
+            [gossip-rs.invariants.facts :as facts :refer [violation]]
+            [gossip-rs.invariants.oplog :as oplog]))
 
 (def ^:private answered
   [:shard :fence :granted :deadline :cursor :children :residual])
@@ -29,41 +27,63 @@
   [call]
   (select-keys (:out call) answered))
 
-(defn- may-be-evicted?
-  [{:keys [by-shard]} first-ok call]
-  (and (evictable (:f call))
-       (<= kept-answers
-           (count (filter #(and (h/ok? %) (< (:end first-ok) (:end %) (:end call)))
-                          (get by-shard (h/shard-of first-ok)))))))
+(defn- difference
+  "Why two answers are not the same."
+  [a b]
+  (cond (not= (payload a) (payload b)) "answered for two different requests"
+        (not= (answer a) (answer b))   (str "answered with " (pr-str (answer a)) ", then with " (pr-str (answer b)))))
+
+(defn- made-from
+  "The first try that may have got this answer as a new one."
+  [calls answered]
+  (apply min (keep #(when (or (h/open? %) (and (h/ok? %) (nil? (difference % answered)))) (:index %)) calls)))
+
+(defn- answers
+  "What stood in the op log, one after the other: {:call, the first that got it, :from, the earliest place at which it may have
+  been put there}. An answer that differs though the one before it cannot be forgotten comes as the last, with its :fault."
+  [log calls]
+  (let [[first & more] (sort-by :end (filter h/ok? calls))]
+    (loop [kept [{:call first, :from (apply min (map :index (remove h/failed? calls)))}], last first, more more]
+      (let [{known :call, from :from} (peek kept)
+            [call & more]             more
+            fault                     (when call (difference known call))]
+        (cond (nil? call)  kept
+              (nil? fault) (recur kept call more)
+              (oplog/may-have-forgotten? log known from (:end call))
+              (recur (conj kept {:call call, :from (max (made-from calls call)
+                                                        (if (< (:end last) (:index call)) (:index last) from))})
+                     call more)
+              :else (conj kept {:call call, :fault fault}))))))
+
+(defn- refusal
+  "The first refusal of a request that was answered and cannot be forgotten: [answered refused]."
+  [log kept calls]
+  (first (for [call  calls
+               :when (and (h/failed? call) (errors/refusals (errors/reason-of call)))
+               :let  [{known :call, from :from} (last (filter #(< (:end (:call %)) (:index call)) kept))]
+               :when (and known
+                          (= (payload known) (payload call))
+                          (not (oplog/may-have-forgotten? log known from (:end call))))]
+           [known call])))
 
 (defn- check-id
-  [facts [id calls]]
-  (let [oks      (sort-by :end (filter h/ok? calls))
-        first-ok (first oks)]
-    (when first-ok
-      (let [other-payload (first (remove #(= (payload first-ok) (payload %)) oks))
-            other-answer  (first (remove #(= (answer first-ok) (answer %)) oks))
-            refused       (first (filter #(and (h/failed? %)
-                                               (< (:end first-ok) (:index %))
-                                               (= (payload first-ok) (payload %))
-                                               (errors/refusals (errors/reason-of %))
-                                               (not (may-be-evicted? facts first-ok %)))
-                                         calls))]
-        (cond other-payload
-              (violation (str "op id " id " was answered for two different requests") (:end first-ok) (:end other-payload))
-              other-answer
-              (violation (str "op id " id " was answered with " (pr-str (answer first-ok)) ", then with "
-                              (pr-str (answer other-answer)))
-                         (:end first-ok) (:end other-answer))
-              refused
-              (violation (str "op id " id " was answered, then refused: " (name (errors/reason-of refused)))
-                         (:end first-ok) (:end refused)))))))
+  [log [id calls]]
+  (when (some h/ok? calls)
+    (let [kept                    (answers log calls)
+          {:keys [fault call]}    (peek kept)
+          [known refused]         (when-not fault (refusal log kept calls))]
+      (cond fault
+            (violation (str "op id " id " was " fault) (:end (:call (peek (pop kept)))) (:end call))
+            refused
+            (violation (str "op id " id " was answered, then refused: " (name (errors/reason-of refused)))
+                       (:end known) (:end refused))))))
 
 (defn check
-  [{:keys [calls] :as facts}]
-  (facts/total
-    (for [[_ tries :as of-id] (group-by (comp :op-id :in) (filter (comp :op-id :in) calls))
-          :when (< 1 (count tries))
-          :let  [fault (check-id facts of-id)]]
-      {:checks     (if (or fault (< 1 (count (filter h/ok? tries)))) 1 0)
-       :violations (when fault [fault])})))
+  [{:keys [calls]}]
+  (let [log (oplog/op-log calls)]
+    (facts/total
+      (for [[_ tries :as of-id] (group-by (comp :op-id :in) (filter (comp :op-id :in) calls))
+            :when (< 1 (count tries))
+            :let  [fault (check-id log of-id)]]
+        {:checks     (if (or fault (< 1 (count (filter h/ok? tries)))) 1 0)
+         :violations (when fault [fault])}))))

@@ -2,7 +2,9 @@
   "S6, progress: after the faults heal, every node serves and every shard can be driven to a terminal state within a bound.
 
   The liveness phase stops in time, so the bound is in the run and not here. Judged from the final reads: each node that was
-  asked must have answered at least one of them, and every shard of a final read must be terminal."
+  asked must have answered at least one of them, every shard of a final read must be terminal, and every shard that was known
+  before the last of them was asked must be in one: of a shard that nobody looked at nobody knows that it came to its end. A
+  shard is known by an answer that made it or was about it. Shards of a run that may have been deleted are not missed."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]))
 
@@ -12,13 +14,31 @@
     (when (not-any? h/ok? calls)
       (apply violation (str "node " node " answered no final read") (map :completion calls)))))
 
+(defn- final-records
+  [facts]
+  (filter (comp :final? :in :call) (facts/records facts)))
+
+(defn- never-read
+  "Shards that are known and in no final read."
+  [{:keys [calls runs] :as facts}]
+  (let [sights  (final-records facts)
+        last    (when (seq sights) (apply max-key :index (map :call sights)))
+        seen    (set (map (comp :shard :record) sights))
+        deleted (set (for [call calls :when (and (= :delete-run (:f call)) (not (h/failed? call)))] (:run (:in call))))]
+    (when last
+      (for [[shard exists] (facts/known-shards facts)
+            :when (not (or (< (:index last) exists)
+                           (seen shard)
+                           (if-let [run (get runs shard)] (deleted run) (seq deleted))))]
+        (violation (str "shard " shard " is in no final read") exists (:end last))))))
+
 (defn- shards
   [facts]
-  (for [{:keys [record call]} (facts/records facts)
-        :when (and (:final? (:in call)) (:status record))]
+  (for [{:keys [record call]} (final-records facts)
+        :when (:status record)]
     (when-not (facts/terminal? (facts/status (:status record)))
       (violation (str "shard " (:shard record) " is left " (name (:status record))) (:end call)))))
 
 (defn check
   [facts]
-  (facts/tally (concat (nodes facts) (shards facts))))
+  (facts/tally (concat (nodes facts) (shards facts) (never-read facts))))

@@ -3,8 +3,9 @@
 
   Going through the history in order, the *floor* is the highest cursor that an answered call has shown: a checkpoint or
   complete that was accepted, a grant, a fresh read. What may have taken effect only after that moment must not show or
-  write less. A cursor lies in the range that its shard was made with, and below the point where an earlier residual was
-  split off. A sight with neither a floor nor a range is not counted as a check."
+  write less. The leftmost child of a split goes on from its parent's cursor, so that its floor is at least its parent's before
+  the split was invoked. A cursor lies in the range that its shard was made with, and below the point where an earlier
+  residual was split off. A sight with neither a floor nor a range is not counted as a check."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [bound cursor-key inside? key< violation]]))
 
@@ -39,14 +40,30 @@
       floors)))
 
 (defn- floor-at
-  [floors {:keys [index]}]
-  (some-> (first (rsubseq floors < index)) val))
+  "The sight of the highest cursor that a shard had, or inherited, before a place."
+  [floors inherited shard index]
+  (let [own       (second (first (rsubseq (get floors shard (sorted-map)) < index)))
+        inherited (get inherited shard)]
+    (if (and own inherited)
+      (if (key< (:key own) (:key inherited)) inherited own)
+      (or own inherited))))
+
+(defn- inherited
+  "From the leftmost child of each split to the highest sight of a cursor that its parent had before."
+  [{:keys [calls] :as facts} floors]
+  (reduce (fn [known {:keys [out] :as call}]
+            (let [child (first (sort-by #(or (bound (:start %)) "") (:children out)))
+                  floor (floor-at floors known (h/shard-of call) (facts/effect-from facts call))]
+              (cond-> known (and child floor) (assoc (:shard child) floor))))
+          {}
+          (filter #(and (= :split-replace (:f %)) (h/ok? %)) calls)))
 
 (defn- moved-back
   [shard floor {:keys [key call]}]
-  (when (and floor (or (nil? key) (key< key (:key floor))))
-    (violation (str "shard " shard ": " (name (:f call)) " has cursor " (or key "none") " after " (:key floor))
-               (:end (:call floor)) (:end call))))
+  (when floor
+    (when (or (nil? key) (key< key (:key floor)))
+      (violation (str "shard " shard ": " (name (:f call)) " has cursor " (or key "none") " after " (:key floor))
+                 (:end (:call floor)) (:end call)))))
 
 (defn- cut-off
   "The lowest residual split of a shard that was answered before a place."
@@ -68,12 +85,14 @@
 
 (defn check
   [{:keys [ranges] :as facts}]
-  (facts/total
-    (for [[shard sights] (sights facts)
-          :let [floors (floors sights)]
-          sight sights
-          :let  [floor (floor-at floors sight)]
-          :when (or floor (contains? ranges shard))]
-      {:checks     1
-       :violations (filterv some? [(moved-back shard floor sight)
-                                   (left-range facts shard sight)])})))
+  (let [sights    (sights facts)
+        floors    (into {} (map (fn [[shard sights]] [shard (floors sights)])) sights)
+        inherited (inherited facts floors)]
+    (facts/total
+      (for [[shard sights] sights
+            sight          sights
+            :let  [floor (floor-at floors inherited shard (:index sight))]
+            :when (or floor (contains? ranges shard))]
+        {:checks     1
+         :violations (filterv some? [(moved-back shard floor sight)
+                                     (left-range facts shard sight)])}))))

@@ -3,35 +3,44 @@
 
   Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
   its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
-  must exist. An ended run must still be ended. Only fresh reads are judged: a stale one promises nothing."
+  must exist. An ended run must still be ended. What was acknowledged after a final read was asked proves nothing against it.
+  Only fresh reads are judged: a stale one promises nothing."
   (:require [gossip-rs.errors :as errors]
             [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [cursor-key key< violation]]))
 
+(defn- best
+  "A sorted map from a place to the best [value place] shown up to there, of [value place] pairs; the greater is the better."
+  [pairs]
+  (let [pairs (sort-by second pairs)]
+    (into (sorted-map)
+          (map vector (map second pairs) (rest (reductions #(if (and %1 (<= 0 (compare (first %1) (first %2)))) %1 %2) nil pairs))))))
+
+(defn- before
+  [best place]
+  (second (first (rsubseq best < place))))
+
 (defn- acknowledged
-  "What the answers say of a shard: {:exists :fence :cursor :status}, each with the place that proves it."
-  [shard-calls made]
-  (let [oks     (filter h/ok? shard-calls)
-        fence   (last (sort-by first (for [c oks
-                                           :when (and (or (facts/grants (:f c)) (= :unpark (:f c))) (:fence (:out c)))]
-                                       [(:fence (:out c)) (:end c)])))
-        cursor  (last (sort-by first (for [c oks
-                                           :when (and (facts/cursor-writes (:f c)) (:cursor (:in c)))]
-                                       [(cursor-key (:cursor (:in c))) (:end c)])))
-        status  (first (for [c oks
-                             :when (facts/shard-ends (:f c))]
-                         [(case (:f c) :complete :done, :split-replace :split) (:end c)]))
-        maker   (first (filter #(h/ok? (:call %)) made))]
-    {:exists (or (some-> maker :call :end) (:end (first oks)))
-     :fence  fence
-     :cursor cursor
-     :status status}))
+  "What the answers say of a shard, each with the place that proves it: fences and cursors up to each place, and its end."
+  [shard-calls]
+  (let [oks (filter h/ok? shard-calls)]
+    {:fences  (best (for [c oks
+                          :when (and (or (facts/grants (:f c)) (= :unpark (:f c))) (:fence (:out c)))]
+                      [(:fence (:out c)) (:end c)]))
+     :cursors (best (for [c oks
+                          :when (and (facts/cursor-writes (:f c)) (:cursor (:in c)))]
+                      [(cursor-key (:cursor (:in c))) (:end c)]))
+     :status  (first (sort-by second (for [c oks
+                                           :when (facts/shard-ends (:f c))]
+                                       [(case (:f c) :complete :done, :split-replace :split) (:end c)])))}))
 
 (defn- lost
   "What of the acknowledged is missing in a record; the checks, each nil or a violation."
-  [shard {:keys [fence cursor status]} record call]
+  [shard {:keys [fences cursors status]} record call]
   (let [seen   (facts/status (:status record))
-        at     (cursor-key (:cursor record))]
+        at     (cursor-key (:cursor record))
+        fence  (before fences (:index call))
+        cursor (before cursors (:index call))]
     (cond-> []
       fence
       (conj (when (< (or (:fence record) 0) (first fence))
@@ -41,7 +50,7 @@
       (conj (when (or (nil? at) (key< at (first cursor)))
               (violation (str "shard " shard ": cursor " (first cursor) " was accepted, at the end it is " (or at "none"))
                          (second cursor) (:end call))))
-      status
+      (and status (< (second status) (:index call)))
       (conj (when (and seen (not= seen (first status)))
               (violation (str "shard " shard " was " (name (first status)) ", at the end it is " (name seen))
                          (second status) (:end call)))))))
@@ -52,18 +61,18 @@
 
 (defn- missing-shards
   "Shards that a final read should have shown."
-  [{:keys [calls runs] :as facts} acknowledged]
+  [{:keys [calls runs] :as facts} known]
   (concat
     (for [call  calls
           :when (and (= :read-shard (:f call)) (:final? (:in call)) (h/failed? call)
                      (= :shard-not-found (errors/reason-of call)))
-          :let  [known (:exists (acknowledged (:shard (:in call))))]
-          :when (and known (< known (:index call)))]
-      (violation (str "shard " (:shard (:in call)) " is gone") known (:completion call)))
+          :let  [exists (known (:shard (:in call)))]
+          :when (and exists (< exists (:index call)))]
+      (violation (str "shard " (:shard (:in call)) " is gone") exists (:completion call)))
     (for [call  (facts/final-reads facts :read-run)
           :let  [there (set (map :shard (:shards (:out call))))]
-          [shard {:keys [exists]}] acknowledged
-          :when (and exists (< exists (:index call)) (= (:run (:in call)) (runs shard)))]
+          [shard exists] known
+          :when (and (< exists (:index call)) (= (:run (:in call)) (runs shard)))]
       (when-not (there shard)
         (violation (str "shard " shard " is gone from run " (:run (:in call))) exists (:end call))))))
 
@@ -80,14 +89,12 @@
                    (:end end) (:end call))))))
 
 (defn check
-  [{:keys [by-shard made] :as facts}]
-  (let [made-by (group-by :shard made)
-        known   (into {} (for [shard (distinct (concat (keys by-shard) (keys made-by)))]
-                           [shard (acknowledged (by-shard shard) (made-by shard))]))]
+  [{:keys [by-shard] :as facts}]
+  (let [acknowledged (into {} (map (fn [[shard calls]] [shard (acknowledged calls)])) by-shard)]
     (facts/tally
       (concat (mapcat (fn [{:keys [record call]}]
                         (let [shard (or (:shard record) (h/shard-of call))]
-                          (lost shard (known shard) record call)))
+                          (some-> (acknowledged shard) (as-> known (lost shard known record call)))))
                       (final-records facts))
-              (missing-shards facts known)
+              (missing-shards facts (facts/known-shards facts))
               (run-endings facts)))))

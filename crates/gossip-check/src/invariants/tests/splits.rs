@@ -1,0 +1,94 @@
+//! S4: splits, and the leaves that reads show.
+
+use super::*;
+
+#[test]
+fn s4_a_split_tiles_its_parent() {
+    let root = || register(&[("s", Some("10"), Some("40"))]);
+    let halves = |a: &'static str, b: &'static str, c: &'static str, d: &'static str| {
+        split_replace(&[("b", Some(c), Some(d)), ("a", Some(a), Some(b))])
+    };
+    accepts!(S4: root(), halves("10", "20", "20", "40"));
+    rejects!(S4: root(), halves("10", "20", "21", "40"));
+    rejects!(S4: root(), halves("10", "20", "19", "40"));
+    rejects!(S4: root(), halves("11", "20", "20", "40"));
+    rejects!(S4: root(), halves("10", "20", "20", "3f"));
+    rejects!(S4: root(), halves("10", "10", "10", "40"));
+    rejects!(S4: root(), split_replace(&[]));
+    // It is cut where it was asked to be.
+    let asked = |cuts: &[&str]| halves("10", "20", "20", "40").input("cuts", cuts.to_vec());
+    accepts!(S4: root(), asked(&["20"]));
+    rejects!(S4: root(), asked(&["21"]));
+    rejects!(S4: root(), asked(&["20", "30"]));
+    rejects!(S4: asked(&["21"]));
+    let all = || register(&[("s", None, None)]);
+    accepts!(S4: all(), split_replace(&[("a", None, Some("20")), ("b", Some("20"), None)]));
+    rejects!(S4: all(), split_replace(&[("a", None, Some("20")), ("b", Some("20"), Some("ff"))]));
+    rejects!(S4: all(), split_replace(&[("a", None, None), ("b", Some("20"), None)]));
+    // A parent whose range nobody knows proves nothing.
+    accepts!(S4: halves("10", "20", "20", "40"));
+}
+
+#[test]
+fn s4_a_residual_begins_where_it_was_split_off() {
+    let root = || register(&[("s", Some("10"), Some("40"))]);
+    accepts!(S4: root(), residual("30", "30", Some("40")));
+    rejects!(S4: root(), residual("30", "31", Some("40")));
+    rejects!(S4: root(), residual("30", "30", None));
+    // What was cut before ends where it was cut.
+    accepts!(S4: root(), residual("30", "30", Some("40")),
+        split_replace(&[("a", Some("10"), Some("20")), ("b", Some("20"), Some("30"))]));
+    rejects!(S4: root(), residual("30", "30", Some("40")).failed("lease-expired"),
+        split_replace(&[("a", Some("10"), Some("20")), ("b", Some("20"), Some("30"))]));
+}
+
+#[test]
+fn s4_a_parent_ends_where_it_was_cut_last() {
+    let root = || register(&[("s", Some("10"), Some("40"))]);
+    let parts = |end: &'static str| split_replace(&[("a", Some("10"), Some("20")), ("b", Some("20"), Some(end))]);
+    let cut = || residual("30", "30", Some("40"));
+    rejects!(S4: root(), cut(), parts("40"));
+    rejects!(S4: root(), cut(), residual("20", "20", Some("40")).input("op-id", "other"));
+    accepts!(S4: root(), cut(), residual("28", "28", Some("30")).input("op-id", "other"));
+    // The same split, answered twice.
+    accepts!(S4: root(), cut(), cut());
+    // A cut that is under way, or was never answered, may have come first or not.
+    for end in ["30", "40"] {
+        accepts!(S4: root(), cut().lost(), parts(end).by(1));
+        accepts!(S4: root(), vec![cut(), parts(end)]);
+    }
+    rejects!(S4: root(), cut(), residual("38", "38", Some("40")).input("op-id", "other").lost(), parts("38").by(1));
+}
+
+#[test]
+fn s4_leaves_tile_the_roots() {
+    let roots = || register(&[("s", None, Some("40")), ("t", Some("40"), None)]);
+    let s = || leaf("s", "active", None, Some("40"));
+    accepts!(S4: roots(), read_run(vec![leaf("t", "done", Some("40"), None), s()]));
+    rejects!(S4: roots(), read_run(vec![s()]));
+    rejects!(S4: roots(), read_run(vec![]));
+    rejects!(S4: roots(), read_run(vec![s(), leaf("t", "split", Some("40"), None)]));
+    accepts!(S4: roots(), read_run(vec![s(), leaf("t", "split", Some("40"), None),
+        leaf("t~1", "active", Some("40"), Some("60")), leaf("t~2", "active", Some("60"), None)]));
+    rejects!(S4: roots(), read_run(vec![s(), leaf("t", "active", Some("3f"), None)]));
+    rejects!(S4: roots(), read_run(vec![s(), leaf("t", "active", Some("4000"), None)]));
+    rejects!(S4: register(&[("s", Some("10"), Some("40"))]), read_run(vec![leaf("s", "active", Some("10"), Some("41"))]));
+    rejects!(S4: register(&[("s", Some("10"), Some("40"))]), read_run(vec![leaf("s", "active", None, Some("40"))]));
+}
+
+#[test]
+fn s4_a_lost_registration_may_or_may_not_have_happened() {
+    let s = || leaf("s", "active", None, Some("40"));
+    let t = || leaf("t", "active", Some("40"), None);
+    let maybe = || register(&[("t", Some("40"), None)]).lost();
+    accepts!(S4: register(&[("s", None, Some("40"))]), maybe(), read_run(vec![s()]).by(1));
+    accepts!(S4: register(&[("s", None, Some("40"))]), maybe(), read_run(vec![s(), t()]).by(1));
+    rejects!(S4: register(&[("s", None, Some("40"))]), read_run(vec![s(), t()]));
+    // Of two that overlap one was refused, but nobody knows which.
+    let wide = || register(&[("w", None, None)]).lost();
+    let narrow = || register(&[("n", Some("18"), Some("20"))]).lost().by(1);
+    accepts!(S4: wide(), narrow(), read_run(vec![leaf("w", "active", None, None)]).by(2));
+    accepts!(S4: wide(), narrow(), read_run(vec![leaf("n", "active", Some("18"), Some("20"))]).by(2));
+    // Asked again after a lost answer.
+    accepts!(S4: register(&[("s", None, Some("40"))]).lost(), register(&[("s", None, Some("40"))]).by(1), read_run(vec![s()]).by(1));
+}
