@@ -47,9 +47,7 @@ impl<M: StateMachine> Group<M> {
     }
 
     fn take(&mut self, mut ready: Ready) {
-        for message in batch::join(ready.take_messages(), self.config.max_message_bytes) {
-            self.send(message, None);
-        }
+        let leading = batch::join(ready.take_messages(), self.config.max_message_bytes);
         if !ready.snapshot().data.is_empty() || ready.snapshot().get_metadata().index > 0 {
             let record = log::from_raft(ready.snapshot());
             if let Err(problem) = self.install(&record) {
@@ -57,6 +55,12 @@ impl<M: StateMachine> Group<M> {
             }
         }
         let ticket = self.write(&mut ready);
+        // A leader's messages need not wait for its own log, but for its term. Who won with the votes of others had it on disk before
+        // they voted; a lone voter with a learner would send before, and after a crash lead in the same term once more, with other
+        // entries.
+        for message in leading {
+            self.send(message, self.term_ticket);
+        }
         for message in ready.take_persisted_messages() {
             // A sign of life speaks of nothing in the log: a slow disk must not make a healthy follower look dead to a leader that
             // checks its quorum. Only the term it names must be on disk.

@@ -250,6 +250,39 @@ fn a_leader_that_inherits_its_own_removal_steps_down() {
     assert_eq!(net.fatal, []);
 }
 
+/// It wins without a vote of others, so nothing else makes it wait for its disk.
+#[test]
+fn a_lone_voter_tells_its_learner_nothing_of_a_term_that_a_crash_may_take_back() {
+    let mut net = Net::new(1, 12, Config::default());
+    net.await_leader();
+    net.change(1, Change::AddNode { name: "n2".into(), address: "x:1".into() });
+    net.run(SECOND);
+    // Its answers are lost: it stays a learner.
+    net.cut.insert((2, 1));
+    net.add_host(2, Recovered::default());
+    net.run(SECOND);
+    for life in 1..=3 {
+        net.crash(1);
+        net.slow_disks.insert(1, 5_000);
+        net.start(1);
+        net.run_until("a new term", |net| net.group(1).status().role == Role::Leader);
+        net.submit(1, life, NO_WAIT);
+        net.run(SECOND);
+        let (durable, heard) = (net.hosts[&1].disk.hard_state.term, net.group(2).status().term);
+        assert!(heard <= durable, "the learner heard of term {heard}, {durable} is on disk");
+        net.slow_disks.clear();
+    }
+    net.crash(1);
+    net.cut.clear();
+    net.start(1);
+    net.await_leader();
+    let token = net.submit(1, 9, NO_WAIT);
+    net.run(SECOND * 2);
+    assert!(matches!(net.replies[&token], Reply::Applied(Ok(_))));
+    assert_eq!(items(&net, 2), items(&net, 1));
+    assert_eq!(net.fatal, []);
+}
+
 #[test]
 fn leadership_is_handed_over_on_request() {
     let mut net = Net::new(3, 11, Config::default());
