@@ -2,7 +2,7 @@
 
 use super::chunks::Chunks;
 use super::forms::{HardStateRecord, SnapshotHead};
-use super::{Change, Changes, Damaged, PART, Values, open, open_bytes, seal, seal_bytes};
+use super::{Change, Changes, Damaged, PIECE, Values, open, open_bytes, seal, seal_bytes};
 use crate::consensus::{Persist, Recovered, SnapshotRecord};
 use crate::mutants::Planted;
 
@@ -109,7 +109,7 @@ impl Book {
             changes.extend((0..parts).map(|part| Change { key: part_key(index, part), value: None }));
         }
         let mut parts = 0;
-        for (number, bytes) in (0u32..).zip(record.data.chunks(PART)) {
+        for (number, bytes) in (0u32..).zip(record.data.chunks(PIECE)) {
             let key = part_key(record.index, number);
             let value = Some(seal_bytes(&key, bytes));
             changes.push(Change { key, value });
@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn snapshot(index: u64) -> SnapshotRecord {
-        SnapshotRecord { index, term: 1, conf_state: Default::default(), data: vec![7; PART + 3] }
+        SnapshotRecord { index, term: 1, conf_state: Default::default(), data: vec![7; PIECE + 3] }
     }
 
     fn write(memory: &mut Memory, book: &mut Book, writes: &[Persist]) {

@@ -17,8 +17,9 @@ use crate::mutants::{Mutant, Planted};
 
 pub use book::{Book, Reach};
 
-/// Bytes of one part of a snapshot: sled keeps larger values outside of its log.
-pub const PART: usize = 256 * 1024;
+/// Bytes of one value at most. sled, the service's database, keeps a page that is larger than a quarter of a segment in a file of its
+/// own, and such files stay long after what is in them has gone. A page holds up to 20 values.
+pub const PIECE: usize = 16 * 1024;
 
 /// A record is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

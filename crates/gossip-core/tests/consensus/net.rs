@@ -78,7 +78,7 @@ enum Event {
 
 pub(crate) struct Host {
     pub(crate) group: Option<Group<List>>,
-    disk: Recovered,
+    pub(crate) disk: Recovered,
     life: u64,
     durable: u64,
     held: Vec<(u64, Box<Message>)>,

@@ -25,7 +25,7 @@ impl Closing<'_> {
                 for shard in parked(closer, &run).await {
                     let _ = closer.unpark(&shard).await;
                 }
-                while Instant::now() < until && complete_one(closer, &run).await {}
+                while Instant::now() < until && active(closer, &run).await && complete_one(closer, &run).await {}
             }
             if closer.end_run("complete-run", &run).await.is_err() {
                 // Ended before, never made, or not to be finished.
@@ -60,6 +60,12 @@ async fn finished(closer: &Caller, run: &str) -> bool {
         }
         Err(error) => error.reason == NO_RUN,
     }
+}
+
+/// Whether there is something to claim: a claim waits for it otherwise.
+async fn active(closer: &Caller, run: &str) -> bool {
+    let read = closer.client().get_run(run, Consistency::Linearizable).await;
+    read.is_ok_and(|run| run.value.status == RunStatus::Active && run.value.counts.active > 0)
 }
 
 async fn parked(closer: &Caller, run: &str) -> Vec<String> {

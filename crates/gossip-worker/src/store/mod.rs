@@ -4,12 +4,16 @@
 //! process, it is never served.
 
 mod disk;
+mod identity;
 mod record;
 pub mod thread;
 mod witness;
 
+#[cfg(test)]
+mod tests;
+
 pub use disk::{Disk, StoreError};
-pub use record::Identity;
+pub use identity::{Card, Identity, Stranger, look};
 
 use gossip_core::consensus::{Persist, Recovered};
 
@@ -27,8 +31,8 @@ pub trait Storage: Send {
 pub struct Opened {
     /// To write to.
     pub disk: Disk,
-    /// Who the node is; `None` in a new folder.
-    pub identity: Option<Identity>,
+    /// Who the node is.
+    pub card: Card,
     /// Log and snapshot.
     pub recovered: Recovered,
 }

@@ -1,27 +1,20 @@
 //! What the database holds beside the node's own records, which are [`gossip_core::record`]'s.
 
-use gossip_core::record::{Change, Changes, Damaged, Values};
-use serde::{Deserialize, Serialize};
+use gossip_core::record::{Change, Changes, Damaged, PIECE, Values};
 use sled::{Batch, Db};
 
 use super::StoreError;
 
 pub(super) const FORMAT: &[u8] = b"meta/format";
-pub(super) const IDENTITY: &[u8] = b"meta/identity";
+/// Whose database it is: the life of the node's identity, which stands in a file of its own.
+pub(super) const OWNER: &[u8] = b"meta/owner";
 
 /// The layout of everything here. A store of another one is refused.
 pub(super) const VERSION: u32 = 1;
 
-/// Who a data folder belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// Of the whole cluster, drawn from its founding members.
-    pub cluster: String,
-    /// The name given by `--id`.
-    pub node: String,
-    /// Raft's number.
-    pub id: u64,
-}
+/// Bytes of one segment of sled's log: more than four times what [`PIECE`] lets a page grow to.
+pub(super) const SEGMENT: usize = 2 << 20;
+const _: () = assert!(SEGMENT > 4 * 20 * PIECE);
 
 impl From<Damaged> for StoreError {
     fn from(damaged: Damaged) -> Self {
