@@ -43,6 +43,13 @@ pub trait Model {
     fn is_read(&self, _input: &Self::Input) -> bool {
         false
     }
+
+    /// Whether an operation that was never answered can change nothing any more: not in this state, and not in any that
+    /// operations lead to from it. Two configurations that differ in such operations alone are one to the search, which
+    /// otherwise grows with every subset of them.
+    fn is_spent(&self, _state: &Self::State, _input: &Self::Input, _output: Option<&Self::Output>) -> bool {
+        false
+    }
 }
 
 /// An operation of a history. Times are in any unit that orders them; places in the history do.
