@@ -8,6 +8,7 @@
 //!
 //! J. M. Wing, C. Gong, "Testing and Verifying Concurrent Objects", 1993. G. Lowe, "Testing for Linearizability", 2017.
 
+mod claims;
 mod events;
 mod explain;
 mod frontier;
