@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use gossip_check::model::{
-    Counter, CounterInput, CounterOutput, Known, LostFences, Record, Register, RegisterInput, RegisterOutput, Shard,
-    ShardInput, ShardOutput, ShardState, Write,
+    Counter, CounterInput, CounterOutput, Known, LostFences, Record, Register, RegisterInput, RegisterOutput, Set,
+    SetInput, SetOutput, Shard, ShardInput, ShardOutput, ShardState, Write,
 };
 use gossip_check::wgl::{Entry, Limits, Model, Outcome, check};
 use proptest::prelude::*;
@@ -54,10 +54,22 @@ fn agree<M: Model>(model: &M, entries: &Entries<M>) -> Result<bool, TestCaseErro
                 entry.answered = None;
             }
             prop_assert!(brute_force(model, &until, &mut Vec::new(), &model.init()), "stuck too late");
+            prop_assert!(!part_is_possible(model, entries, &failure.part, failure.stuck), "the part does not fail");
             Ok(false)
         }
         Outcome::Unknown(what) => Err(TestCaseError::fail(format!("gave up: {what:?}"))),
     }
+}
+
+/// Whether there is an order if only the part, and what was answered before the stuck operation was invoked, must have happened;
+/// all else may have.
+fn part_is_possible<M: Model>(model: &M, entries: &Entries<M>, part: &[usize], stuck: usize) -> bool {
+    let (from, until) = (entries[stuck].invoked, entries[stuck].answered.unwrap());
+    let must = |i: usize, at: u64| at < from || (at <= until && part.contains(&i));
+    let chosen = entries.iter().enumerate().filter(|(_, e)| e.invoked <= until);
+    let chosen: Entries<M> =
+        chosen.map(|(i, e)| Entry { answered: e.answered.filter(|at| must(i, *at)), ..e.clone() }).collect();
+    brute_force(model, &chosen, &mut Vec::new(), &model.init())
 }
 
 fn is_linearization<M: Model>(model: &M, entries: &Entries<M>, order: &[usize]) -> bool {
@@ -109,6 +121,13 @@ fn counter_operation() -> impl Strategy<Value = (CounterInput, CounterOutput)> {
     ]
 }
 
+fn set_operation() -> impl Strategy<Value = (SetInput, SetOutput)> {
+    prop_oneof![
+        2 => (0..3_i64).prop_map(|n| (SetInput::Add(n), SetOutput::Added)),
+        3 => prop::collection::btree_set(0..3_i64, 0..3).prop_map(|seen| (SetInput::Read, SetOutput::Read(seen))),
+    ]
+}
+
 /// Mostly one worker for each fence, since few histories would be valid otherwise.
 fn worker_and_fence() -> impl Strategy<Value = (u32, i64)> {
     (1..3_i64, 0..8).prop_map(|(fence, odd)| (u32::from((fence == 1) != (odd == 0)), fence))
@@ -138,6 +157,7 @@ fn shard_operation() -> impl Strategy<Value = (ShardInput<'static>, ShardOutput<
             let record = Record {
                 status: Known::Unknown,
                 fence: if has_fence > 0 { Known::Is(fence) } else { Known::Unknown },
+                lease: Known::Unknown,
                 cursor: if has_cursor == 0 { Known::Is(cursor) } else { Known::Unknown },
                 start: Known::Unknown,
                 end: Known::Unknown,
@@ -169,6 +189,11 @@ proptest! {
     }
 
     #[test]
+    fn sets(entries in history(set_operation(), 7)) {
+        agree(&Set, &entries)?;
+    }
+
+    #[test]
     fn one_shard(entries in history(shard_operation(), 5)) {
         agree(&shard(new()), &entries)?;
     }
@@ -195,6 +220,7 @@ fn both_verdicts_are_common() {
     let shares = [
         share(&Register { init: Some(0) }, history(register_operation(), 7)),
         share(&Counter, history(counter_operation(), 7)),
+        share(&Set, history(set_operation(), 4)),
         share(&shard(new()), history(shard_operation(), 5)),
     ];
     assert!(shares.iter().all(|share| (0.1..0.9).contains(share)), "{shares:?}");

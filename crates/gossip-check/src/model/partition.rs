@@ -4,14 +4,27 @@
 //! answer. Splits make children: their answer stands in the history of each. The end of a run stands in the history of each
 //! of its shards, and so does a fresh read of the run. A claim that was never answered may have been granted any shard of
 //! its run. Definite failures and stale reads say nothing here.
+//!
+//! An op id whose answer the service may have forgotten ([`oplog`]) is a new request: an answer that differs is one of another
+//! operation, and a try that was never answered is one that may have happened beside the known one. Only what makes a fence
+//! can do anything twice; a write of that age repeats what is there or meets a fence that has passed.
+//!
+//! Where a run was deleted, shards made afterwards begin at a fence that the history does not tell. The two lives of a name that
+//! is used again are not told apart.
+//!
+//! Limits, all to the service's favour. A definite refusal says how the shard stood at some moment (`LEASE_HELD`: that it was
+//! held), which is not used: the recorder may have got it from any of several tries. A lost claim is offered to each shard of
+//! its run by itself; [`crate::wgl::check_shards`] finds one that two shards need, but not two that three need.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::fences::{Fences, LostFences};
 use super::shard::{
-    Key, Known, LostFences, Record, SOME_WORKER, Shard, ShardInput, ShardOutput, ShardState, Status, WorkerNo, Write,
+    Key, Known, Lease, Record, SOME_WORKER, Shard, ShardInput, ShardOutput, ShardState, Status, WorkerNo, Write,
 };
 use crate::history::{Call, HistoryError, Name, Op, Value, calls, name};
 use crate::invariants::facts::{self, Made, Range, cursor_key, is_grant, is_lease_write};
+use crate::invariants::oplog::{self, OpLog};
 use crate::wgl::Entry;
 
 /// The history of one shard.
@@ -40,9 +53,10 @@ struct Operation<'a> {
 pub fn shards(ops: &[Op]) -> Result<Vec<ShardHistory<'_>>, HistoryError> {
     let calls = calls(ops)?;
     let made = facts::made(&calls);
-    let (operations, of_call) = operations(&calls);
+    let Joined { operations, of_call } = Joined::new(&calls);
     let runs = runs(&calls, &made);
-    let mut parts = Parts { operations, runs, by_shard: BTreeMap::new(), workers: HashMap::new() };
+    let deleted_from = calls.iter().find(|c| c.f() == "delete-run" && !c.failed()).map(|c| c.at);
+    let mut parts = Parts { operations, runs, deleted_from, by_shard: BTreeMap::new(), workers: HashMap::new() };
     parts.makers(&of_call, &made);
     parts.distribute();
     Ok(parts.finish())
@@ -62,33 +76,66 @@ fn runs<'a>(calls: &[Call<'a>], made: &[Made<'a>]) -> HashMap<Name<'a>, Name<'a>
     runs
 }
 
-/// Joins the tries of one operation. Gives for each call that did not fail its place among the operations as well.
-fn operations<'a>(calls: &[Call<'a>]) -> (Vec<Operation<'a>>, Vec<Option<usize>>) {
-    let mut operations: Vec<Operation<'a>> = Vec::with_capacity(calls.len());
-    let mut of_call = vec![None; calls.len()];
-    let mut by_id: HashMap<Name<'a>, Vec<usize>> = HashMap::new();
-    for (place, call) in calls.iter().enumerate().filter(|(_, c)| !c.failed()) {
-        let answered = call.ok().then(|| call.end());
-        if let Some(id) = call.op_id() {
-            let tries = by_id.entry(id).or_default();
-            let same = tries.iter().find(|&&i| {
-                let first = operations[i].call.invoke;
-                first.f == call.invoke.f && first.value == call.invoke.value
+/// The operations of a history: tries of one are joined.
+#[derive(Debug)]
+struct Joined<'a> {
+    operations: Vec<Operation<'a>>,
+    /// For each call that did not fail its place among the operations.
+    of_call: Vec<Option<usize>>,
+}
+
+impl<'a> Joined<'a> {
+    fn new(calls: &[Call<'a>]) -> Self {
+        let log = OpLog::new(calls);
+        let mut joined = Self { operations: Vec::with_capacity(calls.len()), of_call: vec![None; calls.len()] };
+        let mut by_id: HashMap<Name<'a>, Vec<usize>> = HashMap::new();
+        for (place, call) in calls.iter().enumerate().filter(|(_, c)| !c.failed()) {
+            let tries = call.op_id().map(|id| by_id.entry(id).or_default());
+            let same = tries.as_ref().and_then(|tries| {
+                tries.iter().rfind(|&&i| {
+                    let first = joined.operations[i].call.invoke;
+                    first.f == call.invoke.f && first.value == call.invoke.value
+                })
             });
-            if let Some(&same) = same {
-                of_call[place] = Some(same);
-                let known = &mut operations[same];
-                if answered.is_some_and(|at| known.answered.is_none_or(|known| at < known)) {
-                    (known.call, known.answered) = (*call, answered);
-                }
-                continue;
+            let of = match same {
+                Some(&same) => joined.again(same, call, &log),
+                None => joined.push(call, call.at),
+            };
+            if let Some(tries) = tries.filter(|tries| !tries.contains(&of)) {
+                tries.push(of);
             }
-            tries.push(operations.len());
+            joined.of_call[place] = Some(of);
         }
-        of_call[place] = Some(operations.len());
-        operations.push(Operation { call: *call, invoked: call.at, answered });
+        joined
     }
-    (operations, of_call)
+
+    fn push(&mut self, call: &Call<'a>, invoked: usize) -> usize {
+        self.operations.push(Operation { call: *call, invoked, answered: call.ok().then(|| call.end()) });
+        self.operations.len() - 1
+    }
+
+    /// Another try of an operation. Gives the operation that its answer is of.
+    fn again(&mut self, same: usize, call: &Call<'a>, log: &OpLog<'_, 'a>) -> usize {
+        let known = self.operations[same];
+        let makes_fence = is_grant(call.f()) || call.f() == "unpark";
+        if makes_fence && log.may_have_forgotten(&known.call, known.invoked, call.end()) {
+            if !call.ok() {
+                self.push(call, call.at);
+                return same;
+            }
+            if known.answered.is_some() && !oplog::same_answer(&known.call, call) {
+                return self.push(call, known.invoked);
+            }
+            if known.answered.is_none() {
+                self.push(&known.call, known.invoked);
+            }
+        }
+        let answered = call.ok().then(|| call.end());
+        if answered.is_some_and(|at| known.answered.is_none_or(|known| at < known)) {
+            (self.operations[same].call, self.operations[same].answered) = (*call, answered);
+        }
+        same
+    }
 }
 
 /// A try to make a shard, and the range that it would have.
@@ -102,17 +149,10 @@ struct Part<'a> {
     fences: Fences,
     /// Renewals that were never answered, by fence.
     unsure: BTreeSet<i64>,
-    /// Who wrote under which fence.
+    /// Who wrote, or was shown as holder, under which fence.
     writers: BTreeSet<(i64, WorkerNo)>,
-}
-
-/// What a shard's history tells of its fences.
-#[derive(Debug)]
-struct Fences {
-    highest: i64,
-    told: BTreeSet<i64>,
-    /// A grant was answered without its fence.
-    untold: bool,
+    /// Who was shown as holder under a fence that was not told.
+    holders: BTreeSet<WorkerNo>,
 }
 
 #[derive(Debug)]
@@ -120,6 +160,8 @@ struct Parts<'a> {
     operations: Vec<Operation<'a>>,
     /// The run of each shard, as far as it is known.
     runs: HashMap<Name<'a>, Name<'a>>,
+    /// Where the first deletion of a run was invoked.
+    deleted_from: Option<usize>,
     by_shard: BTreeMap<Name<'a>, Part<'a>>,
     workers: HashMap<Name<'a>, WorkerNo>,
 }
@@ -132,31 +174,55 @@ impl<'a> Parts<'a> {
         self.by_shard.get_mut(shard).expect("it was put there if it was not")
     }
 
-    fn worker(&mut self, call: &Call<'a>) -> WorkerNo {
-        let worker = call.output("worker").map(name).unwrap_or_default();
+    fn worker(&mut self, named: Option<&'a Value>) -> WorkerNo {
+        let worker = named.map(name).unwrap_or_default();
         let next = self.workers.len() as WorkerNo;
         *self.workers.entry(worker).or_insert(next)
     }
 
-    /// The making of each shard. A registration that was tried twice made it once.
+    /// The making of each shard. A registration that was tried twice made it once; of tries that differ in the range only one
+    /// can have made it.
     fn makers(&mut self, of_call: &[Option<usize>], made: &[Made<'a>]) {
-        let mut makers: BTreeMap<(&Name<'a>, Option<Name<'a>>), Vec<Making<'a>>> = BTreeMap::new();
+        let mut makers: BTreeMap<_, Vec<Making<'a>>> = BTreeMap::new();
         for maker in made {
             let Some(place) = of_call[maker.call] else { continue };
             let operation = self.operations[place];
             let parent = operation.call.input("shard").map(name);
-            makers.entry((&maker.shard, parent)).or_default().push((operation, maker.range));
+            let making = makers.entry((&maker.shard, parent, maker.range.order())).or_default();
+            making.push((operation, maker.range));
         }
-        for ((shard, _), mut tries) in makers {
+        for ((shard, ..), mut tries) in makers {
             let invoked = tries.iter().map(|(o, _)| o.invoked).min().unwrap_or_default();
             tries.sort_by_key(|(o, _)| o.answered.unwrap_or(usize::MAX));
             let Some((first, range)) = tries.first() else { continue };
             let cursor = inherited(&first.call, *range);
-            let input = ShardInput::Create { start: range.start, end: range.end, cursor };
+            let may_follow_deletion = self.deleted_from.is_some_and(|at| first.answered.is_none_or(|end| at < end));
+            let fence = if may_follow_deletion { Known::Unknown } else { Known::Is(0) };
+            let input = ShardInput::Create { start: range.start, end: range.end, cursor, fence };
             let operation = Operation { invoked, ..*first };
             let part = self.part(shard);
             part.is_made = true;
             part.push(&operation, input, Some(ShardOutput::Done));
+        }
+    }
+
+    fn record(&mut self, field: impl Fn(&str) -> Option<&'a Value>) -> Record<'a> {
+        let bound = |key| field(key).map_or(Known::Unknown, |v| Known::Is(facts::bound(Some(v))));
+        let lease = match field("worker") {
+            None => Known::Unknown,
+            Some(Value::Nil) => Known::Is(Lease::None),
+            worker => {
+                let deadline = known(field("deadline").and_then(Value::as_i64));
+                Known::Is(Lease::Held(self.worker(worker), deadline))
+            }
+        };
+        Record {
+            status: known(field("status").and_then(facts::status).and_then(|s| Status::of(&s))),
+            fence: known(field("fence").and_then(Value::as_i64)),
+            lease,
+            cursor: field("cursor").map_or(Known::Unknown, |c| Known::Is(cursor_key(Some(c)))),
+            start: bound("start"),
+            end: bound("end"),
         }
     }
 
@@ -172,7 +238,7 @@ impl<'a> Parts<'a> {
             }
         }
         for operation in &of_runs {
-            let worker = self.worker(&operation.call);
+            let worker = self.worker(operation.call.output("worker"));
             let input = match operation.call.f() {
                 "claim" => ShardInput::Grant { worker },
                 "complete-run" => ShardInput::CompleteRun,
@@ -200,7 +266,7 @@ impl<'a> Parts<'a> {
         }
         for value in operation.call.output("shards").and_then(Value::items).unwrap_or_default() {
             if let Some(shard) = value.some("shard") {
-                let seen = record(|key| value.get(key));
+                let seen = self.record(|key| value.get(key));
                 self.part(&name(shard)).read(operation, seen);
             }
         }
@@ -210,15 +276,19 @@ impl<'a> Parts<'a> {
     fn one(&mut self, operation: &Operation<'a>) {
         let call = &operation.call;
         let Some(shard) = call.shard() else { return };
-        let worker = self.worker(call);
+        if call.f() == "read-shard" {
+            if operation.answered.is_some() && !is_stale(call) {
+                let seen = self.record(|key| call.answer(key));
+                self.part(&shard).read(operation, seen);
+            }
+            return;
+        }
+        let worker = self.worker(call.output("worker"));
         let part = self.part(&shard);
         match call.f() {
             f if is_grant(f) => part.grant(operation, worker),
             f if is_lease_write(f) => part.write(operation, worker),
             "unpark" => part.unpark(operation),
-            "read-shard" if operation.answered.is_some() && !is_stale(call) => {
-                part.read(operation, record(|key| call.answer(key)));
-            }
             _ => {}
         }
     }
@@ -234,9 +304,10 @@ impl<'a> Part<'a> {
             entries: Vec::new(),
             calls: Vec::new(),
             is_made: false,
-            fences: Fences { highest: 0, told: BTreeSet::new(), untold: false },
+            fences: Fences::default(),
             unsure: BTreeSet::new(),
             writers: BTreeSet::new(),
+            holders: BTreeSet::new(),
         }
     }
 
@@ -304,8 +375,12 @@ impl<'a> Part<'a> {
     }
 
     fn read(&mut self, operation: &Operation<'a>, record: Record<'a>) {
-        if let Known::Is(fence) = record.fence {
-            self.fences.see(fence);
+        self.fences.read(record.fence);
+        if let Known::Is(Lease::Held(worker, _)) = record.lease {
+            match record.fence {
+                Known::Is(fence) => self.writers.insert((fence, worker)),
+                Known::Unknown => self.holders.insert(worker),
+            };
         }
         self.push(operation, ShardInput::Read, Some(ShardOutput::Record(record)));
     }
@@ -338,6 +413,7 @@ impl<'a> Part<'a> {
             .iter()
             .filter(|(fence, _)| lost.contains(Known::Is(*fence)))
             .map(|(_, worker)| *worker)
+            .chain(self.holders.iter().copied())
             .collect();
         for entry in self.entries.iter_mut().filter(|e| e.answered.is_none()) {
             if let ShardInput::Grant { worker } = &mut entry.input
@@ -346,29 +422,6 @@ impl<'a> Part<'a> {
                 *worker = SOME_WORKER;
             }
         }
-    }
-}
-
-impl Fences {
-    fn tell(&mut self, fence: Option<i64>) {
-        match fence {
-            Some(fence) => {
-                self.see(fence);
-                self.told.insert(fence);
-            }
-            None => self.untold = true,
-        }
-    }
-
-    fn see(&mut self, fence: i64) {
-        self.highest = self.highest.max(fence);
-    }
-
-    fn lost(&self) -> LostFences {
-        if self.untold {
-            return LostFences::Any;
-        }
-        LostFences::UpTo { highest: self.highest, except: self.told.clone() }
     }
 }
 
@@ -388,15 +441,4 @@ fn inherited<'a>(call: &Call<'a>, range: Range<'a>) -> Known<Key<'a>> {
 
 fn is_stale(call: &Call<'_>) -> bool {
     ["stale", "stale?"].iter().any(|key| call.output(key).is_some_and(Value::is_truthy))
-}
-
-fn record<'a>(field: impl Fn(&str) -> Option<&'a Value>) -> Record<'a> {
-    let bound = |key| field(key).map_or(Known::Unknown, |v| Known::Is(facts::bound(Some(v))));
-    Record {
-        status: known(field("status").and_then(facts::status).and_then(|s| Status::of(&s))),
-        fence: known(field("fence").and_then(Value::as_i64)),
-        cursor: field("cursor").map_or(Known::Unknown, |c| Known::Is(cursor_key(Some(c)))),
-        start: bound("start"),
-        end: bound("end"),
-    }
 }

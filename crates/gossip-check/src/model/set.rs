@@ -45,4 +45,9 @@ impl Model for Set {
     fn is_read(&self, input: &SetInput) -> bool {
         *input == SetInput::Read
     }
+
+    /// What is in the set stays there.
+    fn is_spent(&self, state: &Self::State, input: &SetInput, _: Option<&SetOutput>) -> bool {
+        matches!(input, SetInput::Add(element) if state.contains(element))
+    }
 }

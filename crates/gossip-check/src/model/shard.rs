@@ -3,11 +3,13 @@
 //! A lease may run out at any moment, so a grant is possible whenever the shard is Active; what binds is the fence, which
 //! each grant and unpark raises by exactly one and each write must match. Times on the lease clock bind as far as the
 //! history tells them: a grant does not precede the last known deadline, unless the lease was given up, and the clock does
-//! not run backwards. What an operation does not carry is unknown and matches anything; the first that says it settles it.
+//! not run backwards. A lease that ran out stays on record, and reads show it. What an operation does not carry is unknown and matches anything; the first that says it settles it.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::fences::LostFences;
+use super::spent;
 use crate::wgl::Model;
 
 /// Something that the history may not tell.
@@ -98,11 +100,13 @@ pub struct ShardState<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardInput<'a> {
-    /// Registered, or split off; `cursor` is unknown where a child inherits its parent's.
+    /// Registered, or split off; `cursor` is unknown where a child inherits its parent's, `fence` where a run was deleted
+    /// before: it then begins at the highest of the tenant's deleted runs.
     Create {
         start: Key<'a>,
         end: Key<'a>,
         cursor: Known<Key<'a>>,
+        fence: Known<i64>,
     },
     /// An acquire or claim.
     Grant {
@@ -146,6 +150,8 @@ pub enum ShardOutput<'a> {
 pub struct Record<'a> {
     pub status: Known<Status>,
     pub fence: Known<i64>,
+    /// Shown as long as it is on record, expired or not.
+    pub lease: Known<Lease>,
     pub cursor: Known<Key<'a>>,
     pub start: Known<Key<'a>>,
     pub end: Known<Key<'a>>,
@@ -159,31 +165,6 @@ pub struct Shard<'a> {
     pub lost_fences: LostFences,
     /// Fences whose lease has a renewal that was never answered, so that its deadline is unknown.
     pub unsure: BTreeSet<i64>,
-}
-
-/// A fence that an answer told was not made by an operation without one; a fence above all that were ever seen made no
-/// difference to anything. Knowing this keeps the search small, and loses nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LostFences {
-    Any,
-    UpTo { highest: i64, except: BTreeSet<i64> },
-}
-
-impl LostFences {
-    pub(super) fn contains(&self, fence: Known<i64>) -> bool {
-        match (self, fence) {
-            (Self::UpTo { highest, except }, Known::Is(fence)) => fence <= *highest && !except.contains(&fence),
-            _ => true,
-        }
-    }
-
-    /// Whether there is no such fence.
-    pub fn is_empty(&self) -> bool {
-        match self {
-            Self::Any => false,
-            Self::UpTo { highest, except } => except.range(1..=*highest).count() as i64 == (*highest).max(0),
-        }
-    }
 }
 
 impl<'a> ShardState<'a> {
@@ -233,7 +214,7 @@ impl<'a> ShardState<'a> {
 
     fn raise_fence(self) -> Self {
         let fence = match self.fence {
-            Known::Is(fence) => fence.checked_add(1).map_or(Known::Unknown, Known::Is),
+            Known::Is(fence) => Known::Is(fence.saturating_add(1)),
             Known::Unknown => Known::Unknown,
         };
         Self { fence, ..self }
@@ -243,7 +224,7 @@ impl<'a> ShardState<'a> {
         Self { status: Known::Is(status), lease: Known::Is(Lease::None), ..self }
     }
 
-    fn is_inside(&self, key: &str) -> bool {
+    pub(super) fn is_inside(&self, key: &str) -> bool {
         let above = !matches!(self.start, Known::Is(Some(start)) if key < start);
         let below = !matches!(self.end, Known::Is(Some(end)) if end <= key);
         above && below
@@ -260,20 +241,6 @@ impl<'a> ShardState<'a> {
         let behind = matches!(self.cursor, Known::Is(Some(cursor)) if key <= cursor);
         let first = self.start == Known::Is(at);
         (!behind && !first && self.is_inside(key)).then_some(Self { end: Known::Is(at), ..self })
-    }
-
-    fn read(self, record: &Record<'a>) -> Option<Self> {
-        if matches!(self.status, Known::Is(Status::Absent | Status::Barred)) {
-            return None;
-        }
-        Some(Self {
-            status: self.status.settle(record.status)?,
-            fence: self.fence.settle(record.fence)?,
-            cursor: self.cursor.settle(record.cursor)?,
-            start: self.start.settle(record.start)?,
-            end: self.end.settle(record.end)?,
-            ..self
-        })
     }
 }
 
@@ -343,8 +310,40 @@ impl<'a> Shard<'a> {
         }
         let Known::Is(Lease::Held(worker, _)) = state.lease else { return None };
         // Where another renewal was never answered, the true deadline stays unknown.
-        let deadline = if old == Known::Unknown { old } else { *deadline };
+        let is_unsure = matches!(state.fence, Known::Is(fence) if self.unsure.contains(&fence));
+        let deadline = if is_unsure { Known::Unknown } else { *deadline };
         Some(ShardState { lease: Known::Is(Lease::Held(worker, deadline)), ..state.at(*granted)? })
+    }
+
+    fn read(&self, state: &ShardState<'a>, record: &Record<'a>) -> Option<ShardState<'a>> {
+        if matches!(state.status, Known::Is(Status::Absent | Status::Barred)) {
+            return None;
+        }
+        let fence = state.fence.settle(record.fence)?;
+        Some(ShardState {
+            status: state.status.settle(record.status)?,
+            fence,
+            lease: self.read_lease(state.lease, record.lease, fence)?,
+            cursor: state.cursor.settle(record.cursor)?,
+            start: state.start.settle(record.start)?,
+            end: state.end.settle(record.end)?,
+            ..*state
+        })
+    }
+
+    /// What is known of the lease after a read; none if it contradicts what was known. A deadline that a renewal may have moved
+    /// unseen says nothing, since the renewal may as well happen later.
+    fn read_lease(&self, known: Known<Lease>, seen: Known<Lease>, fence: Known<i64>) -> Option<Known<Lease>> {
+        let Known::Is(Lease::Held(worker, deadline)) = seen else { return known.settle(seen) };
+        let is_sure = matches!(fence, Known::Is(fence) if !self.unsure.contains(&fence));
+        let deadline = if is_sure { deadline } else { Known::Unknown };
+        match known {
+            Known::Unknown => Some(Known::Is(Lease::Held(worker, deadline))),
+            Known::Is(Lease::Held(holder, until)) if holder == worker => {
+                Some(Known::Is(Lease::Held(worker, until.settle(deadline)?)))
+            }
+            Known::Is(_) => None,
+        }
     }
 
     fn unpark(&self, state: &ShardState<'a>, output: Option<&ShardOutput<'a>>) -> Option<ShardState<'a>> {
@@ -392,16 +391,15 @@ impl<'a> Model for Shard<'a> {
         output: Option<&ShardOutput<'a>>,
     ) -> Option<ShardState<'a>> {
         match *input {
-            ShardInput::Create { start, end, cursor } => {
-                (state.status == Known::Is(Status::Absent)).then(|| ShardState::made(start, end, cursor))
-            }
+            ShardInput::Create { start, end, cursor, fence } => (state.status == Known::Is(Status::Absent))
+                .then(|| ShardState { fence, ..ShardState::made(start, end, cursor) }),
             ShardInput::Grant { worker } => self.grant(state, worker, output),
             ShardInput::Write { worker, fence, what } => self.write(state, (worker, fence, what), output),
             ShardInput::Unpark => self.unpark(state, output),
             ShardInput::EndRun => Some(Self::end_run(state)),
             ShardInput::CompleteRun => Self::complete_run(state),
             ShardInput::Read => match output {
-                Some(ShardOutput::Record(record)) => state.read(record),
+                Some(ShardOutput::Record(record)) => self.read(state, record),
                 _ => Some(*state),
             },
         }
@@ -409,6 +407,10 @@ impl<'a> Model for Shard<'a> {
 
     fn is_read(&self, input: &ShardInput<'a>) -> bool {
         *input == ShardInput::Read
+    }
+
+    fn is_spent(&self, state: &ShardState<'a>, input: &ShardInput<'a>, output: Option<&ShardOutput<'a>>) -> bool {
+        spent::is_spent(self, state, input, output)
     }
 }
 

@@ -49,6 +49,7 @@ fn saw(change: impl FnOnce(&mut Record<'static>)) -> Step {
     let mut record = Record {
         status: Known::Unknown,
         fence: Known::Unknown,
+        lease: Known::Unknown,
         cursor: Known::Unknown,
         start: Known::Unknown,
         end: Known::Unknown,
@@ -138,7 +139,7 @@ fn what_is_not_told_is_learnt() {
 #[test]
 fn a_shard_is_there_from_its_making_on() {
     let model = Shard { init: ShardState::absent(), lost_fences: LostFences::Any, unsure: [].into() };
-    let create = (In::Create { start: None, end: None, cursor: Known::Is(None) }, Some(Out::Done));
+    let create = (In::Create { start: None, end: None, cursor: Known::Is(None), fence: Known::Is(0) }, Some(Out::Done));
     let run = |steps: &[Step]| steps.iter().try_fold(model.init, |s, (i, o)| model.step(&s, i, o.as_ref()));
     assert_eq!(run(&[create, granted(A, 1)]).unwrap().lease, Known::Is(Lease::Held(A, Known::Unknown)));
     for early in [granted(A, 1), saw(|_| ()), unparked(1), cursor(A, 1, "20")] {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::trace::NOT_ALONE;
 use super::{RunInfo, failing_trace};
 use crate::history::{Op, OpType, Process, Value};
 use crate::judge::{Check, Linearizability, Validity, Verdict};
@@ -109,7 +110,8 @@ fn trace(verdict: &Verdict, ops: &[Op]) -> Vec<String> {
     };
     let more = violations.count();
     let mut lines = vec!["Failing operations:".to_owned()];
-    for op in failing_trace(ops, verdict, id, violation).ops {
+    let trace = failing_trace(ops, verdict, id, violation);
+    for op in trace.ops {
         let mut line = format!("  {}", op_line(op));
         if violation.ops.last() == Some(&op.index) {
             let _ = write!(line, "   ← VIOLATION {id}: {}", violation.message);
@@ -118,6 +120,8 @@ fn trace(verdict: &Verdict, ops: &[Op]) -> Vec<String> {
     }
     if violation.ops.is_empty() {
         lines.push(format!("  VIOLATION {id}: {}", violation.message));
+    } else if !trace.fails_alone {
+        lines.push(format!("  {NOT_ALONE}"));
     }
     if more > 0 {
         lines.push(format!("  ({more} more in results.edn)"));

@@ -1,13 +1,18 @@
 //! The smallest part of a history that still shows a violation.
 
 use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
 
-use crate::history::{Call, Name, Op, Process, calls};
+use crate::history::{Call, Name, Op, Process, Value, calls, name};
 use crate::invariants::Invariant;
 use crate::judge::{Options, Verdict, Violation, judge};
+use crate::wgl::Limits;
 
 /// Calls beyond which a part is not made smaller one call at a time.
 const MOST_TO_SHRINK: usize = 200;
+
+/// What stands under a trace that does not fail by itself.
+pub(super) const NOT_ALONE: &str = "(not the whole story: these calls fail only after what else is in the history)";
 
 /// A part of a history.
 #[derive(Debug, Clone)]
@@ -19,6 +24,10 @@ pub struct Trace<'a> {
 
 /// The smallest part found that still gives the same culprit, with the faults around it. `id` is that of an invariant, or
 /// `L`. Registrations are part of it only if the violation needs them.
+///
+/// Nothing is left out of a part by trial for `L`: without a write, any read of what it wrote fails, which would be another
+/// fault. What the violation names is shown together with what brought the shard to the state before it, as far as that makes
+/// fences, ranges or ends, if this fails by itself.
 pub fn failing_trace<'a>(ops: &'a [Op], verdict: &Verdict, id: &str, violation: &Violation) -> Trace<'a> {
     let named: BTreeSet<u64> = violation.ops.iter().copied().collect();
     let all = calls(ops).unwrap_or_default();
@@ -28,7 +37,10 @@ pub fn failing_trace<'a>(ops: &'a [Op], verdict: &Verdict, id: &str, violation: 
     let narrow: Vec<Call<'a>> = all.iter().filter(|c| is_named(c)).copied().collect();
     let shown = |calls: &[Call<'a>], fails_alone| Trace { ops: with_faults(ops, calls), fails_alone };
     let Ok(invariant) = id.parse::<Invariant>() else {
-        return shown(&narrow, false);
+        let judge = Culprit { options: linearizability(), culprit: violation.ops.last().copied() };
+        let founded = founded(&all, &narrow, is_named);
+        let alone = founded.len() <= MOST_TO_SHRINK && judge.still_there(&founded);
+        return if alone { shown(&founded, true) } else { shown(&narrow, false) };
     };
     let judge = Culprit { options: options(invariant, verdict), culprit: violation.ops.last().copied() };
     if judge.still_there(&narrow) {
@@ -45,6 +57,33 @@ pub fn failing_trace<'a>(ops: &'a [Op], verdict: &Verdict, id: &str, violation: 
         }
     }
     shown(&narrow, false)
+}
+
+/// The named calls, with those that made their shards and brought them to the fences and ends that they had, up to the culprit.
+fn founded<'a>(all: &[Call<'a>], narrow: &[Call<'a>], is_named: impl Fn(&Call<'_>) -> bool) -> Vec<Call<'a>> {
+    let shards: HashSet<Name<'_>> = narrow.iter().filter_map(Call::shard).collect();
+    let until = narrow.iter().map(|c| c.completed_at.unwrap_or(c.at)).max().unwrap_or(0);
+    let makes = |call: &Call<'_>| {
+        let shown = [call.output("shards"), call.output("children")];
+        let listed = shown.into_iter().flatten().filter_map(Value::items).flatten().chain(call.output("residual"));
+        listed.filter_map(|made| made.some("shard").map(name)).any(|made| shards.contains(&made))
+    };
+    let founds = |call: &Call<'_>| match call.f() {
+        "register" | "split-residual" | "split-replace" if makes(call) => true,
+        "claim" if call.shard().is_none() => true,
+        "acquire" | "claim" | "release" | "complete" | "park" | "unpark" | "split-residual" | "split-replace" => {
+            call.shard().is_some_and(|shard| shards.contains(&shard))
+        }
+        "fail-run" | "cancel-run" | "complete-run" | "delete-run" => true,
+        _ => false,
+    };
+    let is_part = |call: &&Call<'_>| is_named(call) || (call.at < until && !call.failed() && founds(call));
+    all.iter().filter(is_part).copied().collect()
+}
+
+fn linearizability() -> Options {
+    let limits = Limits { time: Duration::from_secs(1), ..Limits::default() };
+    Options { invariants: BTreeSet::new(), linearizability: Some(limits), ..Options::default() }
 }
 
 fn options(invariant: Invariant, verdict: &Verdict) -> Options {

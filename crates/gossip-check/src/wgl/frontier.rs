@@ -97,6 +97,11 @@ impl<M: Model> Placing<'_, M> {
             }
             let mut early = standing.early.clone();
             early.insert(*p);
+            // What is spent is as good as not placed, and there would be a standing for each subset of it.
+            early.retain(|p| {
+                let Entry { answered, input, output, .. } = &self.entries[*p];
+                answered.is_some() || !self.model.is_spent(&state, input, output.as_ref())
+            });
             let next = Standing { state, early };
             // A read that fits may as well be placed at once: it is in nobody's way.
             if is_idle && self.model.is_read(&entry.input) {

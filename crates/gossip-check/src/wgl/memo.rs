@@ -51,8 +51,9 @@ impl Placed {
         self.open[bit / 64] & (1 << (bit % 64)) != 0
     }
 
-    /// Writes the shortest words that tell this set from any other.
-    fn words(&self, out: &mut Vec<u64>) {
+    /// Writes the shortest words that tell this set from any other, but for the open operations that are spent: these make no
+    /// difference to what is still to come.
+    fn words(&self, spent: &[u64], out: &mut Vec<u64>) {
         out.push((self.base as u64) << 32 | u64::from(self.count));
         let mut left = self.count - 64 * self.base as u32;
         for word in &self.answered[self.base..] {
@@ -62,7 +63,11 @@ impl Placed {
             out.push(*word);
             left -= word.count_ones();
         }
-        out.extend_from_slice(&self.open);
+        let answered = out.len();
+        out.extend(self.open.iter().zip(spent).map(|(open, spent)| open & !spent));
+        while out.len() > answered && out.last() == Some(&0) {
+            out.pop();
+        }
     }
 }
 
@@ -79,6 +84,9 @@ struct Config {
 pub(super) struct Memo<S> {
     hasher: FixedState,
     states: Vec<S>,
+    /// For each state the open operations that are spent in it, in so many words.
+    spent: Vec<u64>,
+    spent_words: usize,
     state_ids: HashTable<StateId>,
     configs: HashTable<Config>,
     words: Vec<u64>,
@@ -86,10 +94,13 @@ pub(super) struct Memo<S> {
 }
 
 impl<S: Eq + Hash> Memo<S> {
-    pub(super) fn new() -> Self {
+    /// `open`: how many operations are open.
+    pub(super) fn new(open: usize) -> Self {
         Self {
             hasher: FixedState::default(),
             states: Vec::new(),
+            spent: Vec::new(),
+            spent_words: open.div_ceil(64),
             state_ids: HashTable::new(),
             configs: HashTable::new(),
             words: Vec::new(),
@@ -97,14 +108,20 @@ impl<S: Eq + Hash> Memo<S> {
         }
     }
 
-    /// The number of a state; equal states have the same.
-    pub(super) fn state_id(&mut self, state: S) -> StateId {
+    /// The number of a state; equal states have the same. `is_spent` says of each open operation, by its bit, whether it is
+    /// spent in a state.
+    pub(super) fn state_id(&mut self, state: S, open: usize, is_spent: impl Fn(&S, usize) -> bool) -> StateId {
         let hash = self.hasher.hash_one(&state);
         let states = &self.states;
         if let Some(id) = self.state_ids.find(hash, |id| states[*id as usize] == state) {
             return *id;
         }
         let id = states.len() as StateId;
+        let first = self.spent.len();
+        self.spent.resize(first + self.spent_words, 0);
+        for bit in (0..open).filter(|bit| is_spent(&state, *bit)) {
+            self.spent[first + bit / 64] |= 1 << (bit % 64);
+        }
         self.states.push(state);
         let (states, hasher) = (&self.states, &self.hasher);
         self.state_ids.insert_unique(hash, id, |id| hasher.hash_one(&states[*id as usize]));
@@ -118,7 +135,8 @@ impl<S: Eq + Hash> Memo<S> {
     /// Whether the configuration is new.
     pub(super) fn insert(&mut self, placed: &Placed, state: StateId) -> bool {
         self.scratch.clear();
-        placed.words(&mut self.scratch);
+        let spent = state as usize * self.spent_words;
+        placed.words(&self.spent[spent..spent + self.spent_words], &mut self.scratch);
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u32(state);
         for word in &self.scratch {
@@ -141,7 +159,7 @@ impl<S: Eq + Hash> Memo<S> {
     /// Bytes held, not counting what states own elsewhere.
     pub(super) fn bytes(&self) -> usize {
         self.configs.capacity() * (size_of::<Config>() + 1)
-            + self.words.capacity() * size_of::<u64>()
+            + (self.words.capacity() + self.spent.capacity()) * size_of::<u64>()
             + self.states.capacity() * (size_of::<S>() + size_of::<StateId>())
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! J. M. Wing, C. Gong, "Testing and Verifying Concurrent Objects", 1993. G. Lowe, "Testing for Linearizability", 2017.
 
+mod claims;
 mod events;
 mod explain;
 mod frontier;
@@ -41,6 +42,13 @@ pub trait Model {
 
     /// Whether the operation never changes a state, but for what becomes known of it. Saying so makes the search faster.
     fn is_read(&self, _input: &Self::Input) -> bool {
+        false
+    }
+
+    /// Whether an operation that was never answered can change nothing any more: not in this state, and not in any that
+    /// operations lead to from it. Two configurations that differ in such operations alone are one to the search, which
+    /// otherwise grows with every subset of them.
+    fn is_spent(&self, _state: &Self::State, _input: &Self::Input, _output: Option<&Self::Output>) -> bool {
         false
     }
 }

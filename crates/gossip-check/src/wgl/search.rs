@@ -47,6 +47,8 @@ pub(super) struct Search<'a, M: Model> {
     entries: &'a [Entry<M::Input, M::Output>],
     events: Events,
     bits: Vec<Bit>,
+    /// The open operations, by bit.
+    open: Vec<usize>,
     placed: Placed,
     memo: Memo<M::State>,
     state: StateId,
@@ -61,22 +63,31 @@ pub(super) struct Search<'a, M: Model> {
 impl<'a, M: Model> Search<'a, M> {
     pub(super) fn new(model: &'a M, entries: &'a [Entry<M::Input, M::Output>], init: M::State, budget: Budget) -> Self {
         let (bits, answered, open) = number(entries);
-        let mut memo = Memo::new();
-        let state = memo.state_id(init);
-        Self {
+        let mut search = Self {
             model,
             entries,
             events: Events::new(entries),
             bits,
-            placed: Placed::new(answered, open),
-            memo,
-            state,
+            placed: Placed::new(answered, open.len()),
+            memo: Memo::new(open.len()),
+            open,
+            state: 0,
             path: Vec::new(),
             budget,
             steps: 0,
             furthest: 0,
             stuck: None,
-        }
+        };
+        search.state = search.state_id(init);
+        search
+    }
+
+    fn state_id(&mut self, state: M::State) -> StateId {
+        let Self { model, entries, open, memo, .. } = self;
+        memo.state_id(state, open.len(), |state, bit| {
+            let entry = &entries[open[bit]];
+            model.is_spent(state, &entry.input, entry.output.as_ref())
+        })
     }
 
     /// Looks for one linearization.
@@ -122,7 +133,7 @@ impl<'a, M: Model> Search<'a, M> {
         if is_open && after == *before {
             return false;
         }
-        let after = self.memo.state_id(after);
+        let after = self.state_id(after);
         self.set(operation);
         if !self.memo.insert(&self.placed, after) {
             self.clear(operation);
@@ -208,8 +219,8 @@ impl<'a, M: Model> Search<'a, M> {
     }
 }
 
-/// Numbers the operations: bits, how many were answered, how many are open.
-fn number<I: Eq, O: Eq>(entries: &[Entry<I, O>]) -> (Vec<Bit>, usize, usize) {
+/// Numbers the operations: bits, how many were answered, which are open.
+fn number<I: Eq, O: Eq>(entries: &[Entry<I, O>]) -> (Vec<Bit>, usize, Vec<usize>) {
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|i| entries[*i].invoked);
     let mut bits = vec![Bit::Answered(0); entries.len()];
@@ -226,5 +237,5 @@ fn number<I: Eq, O: Eq>(entries: &[Entry<I, O>]) -> (Vec<Bit>, usize, usize) {
         bits[i] = Bit::Open(open.len(), open.iter().rposition(equal));
         open.push(i);
     }
-    (bits, answered, open.len())
+    (bits, answered, open)
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use super::claims;
 use super::{Exhausted, Failure, Limits, Outcome, check};
 use crate::history::{Call, HistoryError, Op};
 use crate::judge::{Linearizability, Validity, Violation};
@@ -39,7 +40,7 @@ pub struct Anomaly {
     pub states: Vec<String>,
 }
 
-/// Searches for a linearization of each shard's history. Limits are for all of it; memory is for each thread.
+/// Searches for a linearization of each shard's history, and for lost claims that several of them need. Limits are for all of it; memory is for each thread.
 ///
 /// # Errors
 ///
@@ -48,7 +49,7 @@ pub fn check_shards(ops: &[Op], limits: Limits) -> Result<ShardsChecked, History
     let deadline = Instant::now() + limits.time;
     let histories = model::shards(ops)?;
     let count = histories.iter().map(|h| h.entries.len()).sum();
-    let outcomes = if count < THREADS_FROM {
+    let outcomes: Vec<_> = if count < THREADS_FROM {
         histories.iter().map(|history| check_one(history, limits, deadline)).collect()
     } else {
         in_parallel(&histories, |history| check_one(history, limits, deadline))
@@ -62,6 +63,10 @@ pub fn check_shards(ops: &[Op], limits: Limits) -> Result<ShardsChecked, History
         anomalies: Vec::new(),
         gave_up: Vec::new(),
     };
+    checked.anomalies = claims::granted_twice(&histories, &outcomes, limits, deadline);
+    if !checked.anomalies.is_empty() {
+        checked.validity = Validity::False;
+    }
     for (history, outcome) in histories.iter().zip(outcomes) {
         match outcome {
             Outcome::Linearizable(_) => {}
@@ -75,6 +80,7 @@ pub fn check_shards(ops: &[Op], limits: Limits) -> Result<ShardsChecked, History
             }
         }
     }
+    checked.anomalies.sort_by(|a, b| a.shard.cmp(&b.shard));
     Ok(checked)
 }
 
@@ -105,7 +111,7 @@ fn in_parallel<'t, T: Sync, R: Send>(items: &'t [T], work: impl Fn(&'t T) -> R +
     done.into_iter().map(|(_, result)| result).collect()
 }
 
-fn anomaly(history: &ShardHistory<'_>, failure: &Failure<ShardState<'_>>) -> Anomaly {
+pub(super) fn anomaly(history: &ShardHistory<'_>, failure: &Failure<ShardState<'_>>) -> Anomaly {
     let stuck = &history.calls[failure.stuck];
     let answer = stuck.completion.unwrap_or(stuck.invoke);
     let part = failure.part.iter().map(|i| &history.calls[*i]);

@@ -49,12 +49,22 @@ fn every_planted_bug_is_convicted_by_its_invariant() {
         (Bug::NeverUnparks, S6),
         (Bug::LetsCursorsGoBack, S7),
         (Bug::LetsCursorsLeaveTheRange, S7),
+        (Bug::ForgetsTheCursorInASplit, S7),
         (Bug::LosesTheLastCheckpoint, S8),
         (Bug::LosesACompletion, S8),
     ] {
         let found = convictions(bug, id);
         assert!(found >= 3, "{bug:?} was convicted by {id} in {found} of 60 runs");
     }
+}
+
+#[test]
+fn a_read_that_shows_who_held_last_is_no_linearizable_one() {
+    let convicts = |seed: &u64| {
+        let verdict = verdict(*seed, Some(Bug::ShowsTheLastHolder));
+        verdict.linearizability.unwrap().validity == Validity::False
+    };
+    assert!((0..20).filter(convicts).count() >= 3);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(crate) enum Bug {
     NeverUnparks,
     LetsCursorsGoBack,
     LetsCursorsLeaveTheRange,
+    ForgetsTheCursorInASplit,
+    ShowsTheLastHolder,
     LosesTheLastCheckpoint,
     LosesACompletion,
 }
@@ -35,17 +37,33 @@ pub(crate) struct Shard {
     lease: Option<(String, i64)>,
     pub(crate) cursor: Option<String>,
     before_checkpoint: Option<Option<String>>,
+    /// Who gave its lease back last, where that is remembered.
+    released: Option<String>,
 }
 
 impl Shard {
     fn new(start: Option<String>, end: Option<String>) -> Self {
-        Self { start, end, status: "active", fence: 0, lease: None, cursor: None, before_checkpoint: None }
+        Self {
+            start,
+            end,
+            status: "active",
+            fence: 0,
+            lease: None,
+            cursor: None,
+            before_checkpoint: None,
+            released: None,
+        }
     }
 
     fn record(&self, name: &str) -> Value {
         range(name, self.start.as_deref(), self.end.as_deref())
             .with("status", Value::keyword(self.status))
             .with("fence", self.fence)
+            .with(
+                "worker",
+                self.lease.as_ref().map(|(worker, _)| worker).or(self.released.as_ref()).map(String::as_str),
+            )
+            .with("deadline", self.lease.as_ref().map(|(_, until)| *until))
             .with("cursor", self.cursor.clone())
     }
 }
@@ -216,7 +234,10 @@ impl Service {
                     (shard.status, shard.lease) = ("done", None);
                 }
             }
-            "release" => shard.lease = None,
+            "release" => {
+                shard.released = Some(owner).filter(|_| has(Bug::ShowsTheLastHolder));
+                shard.lease = None;
+            }
             "park" => (shard.status, shard.lease) = ("parked", None),
             "split-replace" | "split-residual" => return self.split(f, &name, request),
             _ => return Err("invalid-argument"),
@@ -237,7 +258,7 @@ impl Service {
         if !inside || shard.cursor.as_ref().is_some_and(|c| *c >= at) {
             return Err("split-point-invalid");
         }
-        let (start, end) = (shard.start.clone(), shard.end.clone());
+        let (start, end, cursor) = (shard.start.clone(), shard.end.clone(), shard.cursor.clone());
         let right = Shard::new(Some(if gap { format!("{at}01") } else { at.clone() }), end);
         let record = |name: &str, s: &Shard| range(name, s.start.as_deref(), s.end.as_deref());
         if f == "split-residual" {
@@ -250,7 +271,8 @@ impl Service {
             return Ok(nothing().with("residual", residual));
         }
         (shard.status, shard.lease) = ("split", None);
-        let left = Shard::new(start, Some(at));
+        let mut left = Shard::new(start, Some(at));
+        left.cursor = cursor.filter(|_| self.bug != Some(Bug::ForgetsTheCursorInASplit));
         let names = [format!("{name}.{}", self.shards.len()), format!("{name}.{}", self.shards.len() + 1)];
         let children = vec![record(&names[0], &left), record(&names[1], &right)];
         let [a, b] = names;

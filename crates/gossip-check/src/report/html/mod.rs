@@ -10,6 +10,7 @@ mod timeline;
 use std::fmt::Write as _;
 
 use super::text::{op_line, status_word};
+use super::trace::NOT_ALONE;
 use super::{RunInfo, failing_trace};
 use crate::history::{HistoryError, Op};
 use crate::invariants::facts::Facts;
@@ -133,6 +134,9 @@ fn article(n: usize, id: &str, violation: &Violation, verdict: &Verdict, ops: &[
             let _ = writeln!(out, "{:>7}  {marked}", op.index);
         }
         out.push_str("</pre>\n");
+        if !trace.fails_alone {
+            let _ = writeln!(out, "<p>{NOT_ALONE}</p>");
+        }
         let times = trace.ops.iter().map(|op| op.time);
         if let (Some(from), Some(to)) = (times.clone().min(), times.max()) {
             out.push_str(&logged(logs, from.saturating_sub(LOG_MARGIN), to.saturating_add(LOG_MARGIN)));
