@@ -110,11 +110,13 @@ async fn execute(cli: Cli, client: &Client, out: &mut dyn Write) -> Result<(), F
     let call = match command {
         Command::Status => {
             let nodes = call::statuses(client).await;
-            return each(&nodes, show::statuses(&nodes), &global, out);
+            print(out, &global, &show::statuses(&nodes))?;
+            return all_answered(&nodes).then_some(()).ok_or(Failure::Partial);
         }
         Command::Members => {
             let views = call::views(client).await;
-            return each(&views, show::views(&views), &global, out);
+            print(out, &global, &show::views(&views))?;
+            return all_answered(&views).then_some(()).ok_or(Failure::Partial);
         }
         Command::Watch { run } | Command::Run(RunCommand::Watch { run }) => {
             return watch(client, &global, &run, out).await;
@@ -130,10 +132,8 @@ async fn execute(cli: Cli, client: &Client, out: &mut dyn Write) -> Result<(), F
     Ok(print(out, &global, &report)?)
 }
 
-/// Prints what each endpoint's node answered; it fails if one did not.
-fn each<T>(answers: &Answers<T>, report: Report, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
-    print(out, global, &report)?;
-    if answers.iter().any(|(_, answer)| answer.is_err()) { Err(Failure::Partial) } else { Ok(()) }
+fn all_answered<T>(answers: &Answers<T>) -> bool {
+    answers.iter().all(|(_, answer)| answer.is_ok())
 }
 
 async fn watch(client: &Client, global: &Global, run: &str, out: &mut dyn Write) -> Result<(), Failure> {
