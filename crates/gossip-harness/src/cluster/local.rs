@@ -21,6 +21,9 @@ const START_PATIENCE: Duration = Duration::from_secs(20);
 #[error("{0}")]
 pub struct NodeEnded(String);
 
+/// A change of the members waits so long for somebody who leads.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How a cluster is started.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -144,6 +147,23 @@ impl Cluster {
     /// A client that asks the leader directly; where nobody leads, one that looks for it by hints, which lead through proxies.
     async fn at_leader(&self) -> Client {
         self.leader().await.map_or_else(|| self.client.clone(), |leader| self.direct(leader))
+    }
+
+    /// Asks the leader for a change. A node that is to go hands its leadership on and refuses: then it is for the next leader.
+    async fn change<T, F>(&self, ask: impl Fn(Client) -> F) -> Result<T, gossip_client::Error>
+    where
+        F: Future<Output = Result<T, gossip_client::Error>>,
+    {
+        let start = Instant::now();
+        loop {
+            let outcome = ask(self.at_leader().await).await;
+            let elsewhere =
+                |e: &gossip_client::Error| e.definite && matches!(&e.reason[..], "NOT_LEADER" | "UNREACHABLE");
+            if !outcome.as_ref().is_err_and(elsewhere) || start.elapsed() > CHANGE_PATIENCE {
+                return outcome;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// The number of the node that leads, as the nodes themselves see it.
@@ -307,7 +327,11 @@ impl Cluster {
         self.note_deaths();
         self.nodes[number].out = true;
         // An error may have taken effect all the same: `grow` asks the group which it was.
-        self.at_leader().await.remove_node(&name).await.with_context(|| format!("removing {name}"))?;
+        let removed = self.change(|leader| {
+            let name = &name;
+            async move { leader.remove_node(name).await }
+        });
+        removed.await.with_context(|| format!("removing {name}"))?;
         self.empty(number).await
     }
 
@@ -345,7 +369,11 @@ impl Cluster {
             // Listed and down: it was added before, and the answer was lost.
             if !listed {
                 self.empty(number).await?;
-                self.at_leader().await.add_node(&name, &address).await.with_context(|| format!("adding {name}"))?;
+                let added = self.change(|leader| {
+                    let (name, address) = (&name, &address);
+                    async move { leader.add_node(name, address).await }
+                });
+                added.await.with_context(|| format!("adding {name}"))?;
             }
             let others: Vec<_> =
                 self.nodes.iter().filter(|node| node.name != name).map(|node| node.address.to_string()).collect();
