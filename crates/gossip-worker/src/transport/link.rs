@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use super::queue::{Merged, Waiting};
+use super::{Local, PART, Refused, codec, connect, greet};
+use crate::driver::{Handle, Verdict};
 use gossip_proto::v1;
 use gossip_proto::v1::peer_message::Message as Frame;
 use gossip_proto::v1::peer_service_client::PeerServiceClient;
 use raft::eraftpb::{Message, MessageType};
 use tokio::sync::mpsc;
-use super::queue::{Merged, Waiting};
-use super::{Local, PART, Refused, codec, connect, greet};
-use crate::driver::{Handle, Verdict};
 
 /// A link that failed is tried again after this, doubling up to [`SLOWEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_millis(30);
