@@ -68,6 +68,13 @@ pub const REASONS: &[Reason] = &[
     row("BAD_CHANGE", Code::InvalidArgument, YES, "mend the field that `field` names"),
     row("STOPPING", Code::Unavailable, YES, "ask another node"),
     row("CLUSTER_MISMATCH", Code::FailedPrecondition, YES, "this is a node of another cluster: mend the address"),
+    row("NODE_REMOVED", Code::FailedPrecondition, YES, "this node was removed from the cluster: stop it"),
+    row(
+        "NODE_REPLACED",
+        Code::FailedPrecondition,
+        YES,
+        "this node has lost its data: remove it, empty its folder, add it again",
+    ),
 ];
 
 /// The row of this name.

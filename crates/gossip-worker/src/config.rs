@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gossip_core::consensus::{Config, Member, Members};
-use gossip_core::coordination::Invalid;
+use gossip_core::consensus::{Config, Group, Member, Members, SnapshotRecord};
 use gossip_core::coordination::limits::Quotas;
+use gossip_core::coordination::{Invalid, State};
 use gossip_core::mutants::Planted;
 use sha2::{Digest, Sha256};
 
@@ -97,10 +97,10 @@ pub struct NodeArgs {
     /// Entries applied between two snapshots
     #[arg(long, env = "GOSSIP_SNAPSHOT_ENTRIES", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
     pub snapshot_entries: u64,
-    /// Live shards that one tenant may have; counts at the founding of a cluster only
+    /// Live shards that one tenant may have: counts at the founding of a cluster only, the same on each founder
     #[arg(long, env = "GOSSIP_SHARDS_PER_TENANT", default_value_t = 1_000_000)]
     pub shards_per_tenant: u64,
-    /// Live runs that one tenant may have; counts at the founding of a cluster only
+    /// Live runs that one tenant may have: counts at the founding of a cluster only, the same on each founder
     #[arg(long, env = "GOSSIP_RUNS_PER_TENANT", default_value_t = 10_000)]
     pub runs_per_tenant: u64,
     /// Allow what only tests need
@@ -205,13 +205,40 @@ fn founders(peers: &BTreeMap<String, String>) -> Members {
     Members { next_id: nodes.len() as u64 + 1, nodes }
 }
 
-/// The id of the cluster that these members found: the same on each of them, and hardly that of another cluster.
-pub fn cluster_id(members: &Members) -> String {
-    let mut hash = Sha256::new();
-    for member in &members.nodes {
-        hash.update(format!("{}={}\n", member.name, member.address));
+/// What a cluster is founded with. It decides the first state of every founder, so it must be the same on each of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Founding {
+    /// In words, for those who look for the difference.
+    pub words: String,
+    /// The id of the cluster: a hash of all of it, the first state's bytes included.
+    pub cluster: String,
+    /// The first record of every founder's log.
+    pub record: SnapshotRecord,
+}
+
+impl Founding {
+    /// The founding of `members`.
+    pub fn of(members: &Members, quotas: &Quotas) -> Self {
+        let record = Group::bootstrap_record(members, &State::new(quotas.clone(), Planted::NONE));
+        let peers: Vec<_> = members.nodes.iter().map(|member| format!("{}={}", member.name, member.address)).collect();
+        let Quotas { shards_per_tenant, runs_per_tenant } = quotas;
+        let state: String = Sha256::digest(&record.data).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let words = format!(
+            "--peers {} --shards-per-tenant {shards_per_tenant} --runs-per-tenant {runs_per_tenant} (first state {state})",
+            peers.join(",")
+        );
+        let mut hash = Sha256::new();
+        hash.update(&words);
+        hash.update(&record.data);
+        let cluster = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Founding { words, cluster, record }
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+
+    /// Whether a founding told in `words` had the same `--peers`.
+    pub fn same_peers(&self, words: &str) -> bool {
+        let peers = |words: &str| words.split_whitespace().nth(1).map(str::to_owned);
+        peers(&self.words) == peers(words)
+    }
 }
 
 impl NodeArgs {
@@ -239,6 +266,12 @@ impl NodeArgs {
                 let Some(own) = peers.get(&id) else {
                     return Err(Invalid::new("--id", format!("{id} is not among --peers")));
                 };
+                if !matches!(peers.len(), 1 | 3 | 5) {
+                    return Err(Invalid::new(
+                        "--peers",
+                        format!("a cluster has 1, 3 or 5 founders, not {}", peers.len()),
+                    ));
+                }
                 address.clone_from(own);
                 Cluster::Found(founders(&peers))
             }
@@ -310,7 +343,11 @@ mod tests {
         else {
             panic!("founds no cluster")
         };
-        assert_eq!(cluster_id(&members), cluster_id(&other));
+        let founding = |members, quotas| Founding::of(members, quotas).cluster;
+        let quotas = Quotas::default();
+        assert_eq!(founding(&members, &quotas), founding(&other, &quotas));
+        let fewer = Quotas { runs_per_tenant: 7, ..quotas.clone() };
+        assert_ne!(founding(&members, &quotas), founding(&members, &fewer), "founders that differ must not mix");
     }
 
     #[test]
@@ -325,6 +362,10 @@ mod tests {
             ("w --id n1 --listen 127.0.0.1:1 --data d --peers n1=a:1,n2=a:1", "--peers: two nodes at a:1"),
             ("w --id n1 --listen 127.0.0.1:1 --data d --peers n1=a", "--peers: \"a\" must be HOST:PORT"),
             ("w --id n1 --listen 127.0.0.1:1 --data d --peers n1", "--peers: \"n1\" must be NAME=HOST:PORT"),
+            (
+                "w --id n1 --listen 127.0.0.1:1 --data d --peers n1=a:1,n2=a:2",
+                "--peers: a cluster has 1, 3 or 5 founders, not 2",
+            ),
             ("w --id n1 --listen 127.0.0.1:1 --data d --join a:0", "--join: \"a:0\" must be HOST:PORT"),
         ] {
             let problem = settings(line).map(|_| ()).unwrap_err();

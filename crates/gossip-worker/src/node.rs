@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use gossip_core::consensus::{Change, Group, Role};
+use gossip_core::consensus::{Change, Group, Member, Recovered, Role};
 use gossip_core::coordination::State;
 use gossip_proto::FILE_DESCRIPTOR_SET;
 use gossip_proto::v1::cluster_service_server::ClusterServiceServer;
 use gossip_proto::v1::peer_service_server::PeerServiceServer;
 use gossip_proto::v1::run_service_server::RunServiceServer;
 use gossip_proto::v1::shard_service_server::ShardServiceServer;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,13 +23,13 @@ use tower::util::MapResponseLayer;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::driver::{Driver, Handle, Parts, Stopped};
+use crate::driver::{Driver, Handle, Parts, Stopped, Verdict};
 use crate::gossip::{Gossip, Known as GossipKnown, Packets};
 use crate::join::{self, Known};
 use crate::server::{Cluster, Gate, Runs, Shards, explain_oversize};
-use crate::store::{Disk, StoreError};
+use crate::store::{Card, Disk, Opened, StoreError};
 use crate::telemetry;
-use crate::transport::{Inbound, Local, MAX_MESSAGE, Outbound};
+use crate::transport::{Inbound, Local, MAX_MESSAGE, Outbound, Roster};
 
 /// How long a stop waits for leadership to be handed over and for answers to leave.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -87,32 +87,44 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
 /// # Errors
 /// [`Exit`].
 pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result<(), Exit> {
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|e| Exit::Config(format!("--listen: cannot listen on {}: {e}", settings.listen)))?;
-    let serving = listener.local_addr().map_err(|e| Exit::Config(format!("--listen: {e}")))?;
+    let mut signals = Signals::new()?;
+    // The port is ours from here on, but nobody is kept waiting at it while this node asks others who it is.
+    let port = bind(settings.listen)?;
     if let Some(listen) = settings.metrics_listen {
         telemetry::start_metrics(listen).map_err(|e| Exit::Config(e.to_string()))?;
     }
     raise_file_limit();
-    let known = join::settle(&settings, Disk::open(&settings.data, settings.planted)?).await?;
-    let local = Local { cluster: known.identity.cluster.clone(), id: known.identity.id, name: settings.id.clone() };
+    let known = tokio::select! {
+        known = join::settle(&settings) => known?,
+        () = signals.asked() => return Ok(()),
+    };
+    let opened = open(&settings, &known)?;
+    let listener = port.listen(1024).map_err(|e| cannot_listen(settings.listen, &e))?;
+    let serving = listener.local_addr().map_err(|e| cannot_listen(settings.listen, &e))?;
+    let card = Arc::new(opened.card);
+    let local = join::local(&card.identity());
     tracing::info!(
         node = %local.name, id = local.id, cluster = %local.cluster, listen = %serving,
-        log_entries = known.recovered.entries.len(), "starting"
+        log_entries = opened.recovered.entries.len(), "starting"
     );
-    let members = known.members.clone();
-    let (core, ended, outbound) = start_core(&settings, &local, known)?;
+    let members = known.members;
+    let parts =
+        Stored { disk: opened.disk, recovered: opened.recovered, card: Arc::clone(&card), members: members.clone() };
+    let (core, ended, outbound) = start_core(&settings, &local, parts)?;
     let switches = Switches { draining: watch::channel(false).0, closing: watch::channel(false).0 };
     let clock = Clock::new(settings.clock_control.clone());
     let own = (local.id, settings.address.as_str());
-    let (gossip, packets, known) =
+    let (gossip, packets, hearsay) =
         Gossip::new(own, &members, clock, settings.planted, outbound, core.clone()).map_err(Exit::Fatal)?;
     tokio::spawn(gossip.run(switches.draining.subscribe()));
-    let routes = services(&settings, &local, &core, (packets, known), &switches).await;
+    let roster = Roster::new(local.clone(), core.clone(), Arc::clone(&card));
+    let routes = services(&settings, roster, &local, &core, (packets, hearsay), &switches).await;
     let server = tokio::spawn(serve(listener, routes));
     started(serving);
-    let outcome = wait(&core, ended).await;
+    let outcome = tokio::select! {
+        outcome = wait(&core, ended, &mut signals) => outcome,
+        Err(exit) = join::meet(&settings, &card, &members), if !card.identity().met => Err(exit),
+    };
     if outcome.is_ok() {
         drain(&core, &switches).await;
     }
@@ -122,40 +134,102 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
     outcome
 }
 
+fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> Exit {
+    Exit::Config(format!("--listen: cannot listen on {listen}: {error}"))
+}
+
+fn bind(listen: SocketAddr) -> Result<TcpSocket, Exit> {
+    let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let bound = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(listen)?;
+        Ok(socket)
+    });
+    bound.map_err(|e| cannot_listen(listen, &e))
+}
+
+/// Opens the folder, and founds in it what was not founded yet.
+fn open(settings: &Settings, known: &Known) -> Result<Opened, Exit> {
+    let mut opened = Disk::open(&settings.data, known.identity.clone(), settings.planted)?;
+    if let Some(founding) = &known.founding
+        && (!known.identity.met || opened.recovered.snapshot.is_none())
+    {
+        opened.disk.found(&founding.record)?;
+        opened.recovered = Recovered { snapshot: Some(founding.record.clone()), ..Recovered::default() };
+    }
+    Ok(opened)
+}
+
+/// What asks a process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Exit> {
+        let system = |e: std::io::Error| Exit::Fatal(format!("the system gives no signals: {e}"));
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate()).map_err(system)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(system)?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        }
+    }
+}
+
+/// What a node starts from.
+struct Stored {
+    disk: Disk,
+    recovered: Recovered,
+    card: Arc<Card>,
+    members: Vec<Member>,
+}
+
 type Started = (Handle, JoinHandle<Stopped>, Arc<Mutex<Outbound>>);
 
-fn start_core(settings: &Settings, local: &Local, known: Known) -> Result<Started, Exit> {
+fn start_core(settings: &Settings, local: &Local, stored: Stored) -> Result<Started, Exit> {
     let mut clock = Clock::new(settings.clock_control.clone());
     let now = clock.now();
     let mut config = settings.group.clone();
     config.seed = local.id.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ now.as_nanos() ^ u64::from(std::process::id());
     let machine = State::new(settings.quotas.clone(), settings.planted);
-    let group = Group::new(local.id, config, known.recovered, machine, settings.planted, now)
+    let group = Group::new(local.id, config, stored.recovered, machine, settings.planted, now)
         .map_err(|e| Exit::Fatal(e.to_string()))?;
     let slot = Arc::new(OnceLock::new());
     let runtime = tokio::runtime::Handle::current();
-    let outbound = Outbound::new(local.clone(), &known.members, settings.detours.clone(), Arc::clone(&slot), runtime);
+    let outbound = Outbound::new(local.clone(), &stored.members, settings.detours.clone(), Arc::clone(&slot), runtime);
     let outbound = Arc::new(Mutex::new(outbound));
     let shared = Arc::clone(&outbound);
+    let met = stored.card.met();
     let send = move |message, members: &[_]| {
+        // Who has not met all founders makes no promise.
+        if !*met.borrow() {
+            return;
+        }
         shared.lock().unwrap_or_else(PoisonError::into_inner).send(message, members);
     };
     let system = |e: std::io::Error| Exit::Fatal(format!("the system gives no thread: {e}"));
     let (driver, core) =
-        Driver::new(group, Parts { storage: known.disk, clock, planted: settings.planted, send }).map_err(system)?;
+        Driver::new(group, Parts { storage: stored.disk, clock, planted: settings.planted, send }).map_err(system)?;
     slot.get_or_init(|| core.clone());
     Ok((core, tokio::spawn(driver.run()), outbound))
 }
 
-/// Waits for a reason to stop: a signal, the node's removal, or a core that cannot go on.
-async fn wait(core: &Handle, ended: JoinHandle<Stopped>) -> Result<(), Exit> {
-    let system = |e: std::io::Error| Exit::Fatal(format!("the system gives no signals: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(system)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(system)?;
+/// Waits for a reason to stop: a signal, the node's removal, what another node says of it, or a core that cannot go on.
+async fn wait(core: &Handle, ended: JoinHandle<Stopped>, signals: &mut Signals) -> Result<(), Exit> {
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        () = signals.asked() => {}
         () = removed(core) => tracing::warn!("this node was removed from the cluster: stopping"),
+        verdict = core.condemned() => match verdict {
+            Verdict::Removed(line) => tracing::warn!(%line, "this node was removed from the cluster: stopping"),
+            Verdict::Replaced(line) => return Err(Exit::Config(line)),
+        },
         stopped = ended => return Err(Exit::Fatal(match stopped {
             Ok(Stopped::Store(error)) => error.to_string(),
             Ok(Stopped::Group(line)) => line,
@@ -201,6 +275,7 @@ async fn drain(core: &Handle, switches: &Switches) {
 
 async fn services(
     settings: &Settings,
+    roster: Roster,
     local: &Local,
     core: &Handle,
     (packets, known): (Packets, GossipKnown),
@@ -211,7 +286,7 @@ async fn services(
     let gate = Gate::new(core.clone(), known.clone(), switches.draining.subscribe());
     let data = settings.data.clone();
     let cluster = Cluster::new(core.clone(), local.clone(), Arc::new(move || folder_bytes(&data)), known);
-    let inbound = Inbound::new(local.clone(), core.clone(), packets, switches.closing.subscribe());
+    let inbound = Inbound::new(roster, packets, switches.closing.subscribe());
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -35,6 +35,15 @@ pub struct StatusPage {
     pub active_shards: u64,
 }
 
+/// What another node said of this one, after which it must stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was removed while it was down.
+    Removed(String),
+    /// It has lost its data.
+    Replaced(String),
+}
+
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Failure>>;
 
 /// A read's answer.
@@ -55,6 +64,8 @@ pub struct Handle {
     tokens: Arc<AtomicU64>,
     applied: watch::Receiver<u64>,
     ready: watch::Receiver<bool>,
+    members: watch::Receiver<Members>,
+    verdict: Arc<watch::Sender<Option<Verdict>>>,
 }
 
 /// Tells the core that nobody waits for an answer any more, unless one came.
@@ -77,8 +88,10 @@ impl Handle {
         events: UnboundedSender<Event>,
         applied: watch::Receiver<u64>,
         ready: watch::Receiver<bool>,
+        members: watch::Receiver<Members>,
     ) -> Self {
-        Handle { events, tokens: Arc::new(AtomicU64::new(1)), applied, ready }
+        let verdict = Arc::new(watch::channel(None).0);
+        Handle { events, tokens: Arc::new(AtomicU64::new(1)), applied, ready, members, verdict }
     }
 
     pub(super) fn send(&self, event: Event) {
@@ -156,5 +169,25 @@ impl Handle {
     /// Whether the node can serve, as it changes.
     pub fn ready(&self) -> watch::Receiver<bool> {
         self.ready.clone()
+    }
+
+    /// Who is in the group, as far as this node has applied; nobody on a node that joined and has heard nothing yet.
+    pub fn members(&self) -> watch::Receiver<Members> {
+        self.members.clone()
+    }
+
+    /// Another node knows that this one must stop.
+    pub fn condemn(&self, verdict: Verdict) {
+        self.verdict.send_replace(Some(verdict));
+    }
+
+    /// What another node said of this one, once one does.
+    pub async fn condemned(&self) -> Verdict {
+        let mut verdict = self.verdict.subscribe();
+        // The sender lives as long as this handle.
+        match verdict.wait_for(Option::is_some).await.ok().and_then(|verdict| verdict.clone()) {
+            Some(verdict) => verdict,
+            None => std::future::pending().await,
+        }
     }
 }

@@ -3,7 +3,7 @@
 mod handle;
 mod pump;
 
-pub use handle::{Failure, Handle, ReadAnswer, StatusPage};
+pub use handle::{Failure, Handle, ReadAnswer, StatusPage, Verdict};
 pub use pump::{Driver, Parts, Stopped};
 
 use gossip_core::consensus::{Group, Input, Output};

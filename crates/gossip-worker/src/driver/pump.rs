@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use gossip_core::consensus::{Change, Consistency, Member, NodeId, Output, Persist, Refusal, Role, Ticket, Token};
+use gossip_core::consensus::{
+    Change, Consistency, Member, Members, NodeId, Output, Persist, Refusal, Role, Ticket, Token,
+};
 use gossip_core::coordination::{Answer, Command, TenantQuery};
 use gossip_core::mutants::Planted;
 use raft::eraftpb::Message;
@@ -80,6 +82,7 @@ pub struct Driver<F> {
     writes: Vec<Persist>,
     applied: watch::Sender<u64>,
     ready: watch::Sender<bool>,
+    members: watch::Sender<Members>,
     leads: bool,
 }
 
@@ -97,7 +100,8 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
         })?;
         let (applied, applied_seen) = watch::channel(0);
         let (ready, ready_seen) = watch::channel(false);
-        let handle = Handle::new(sender, applied_seen, ready_seen);
+        let (members, members_seen) = watch::channel(group.members().clone());
+        let handle = Handle::new(sender, applied_seen, ready_seen, members_seen);
         let driver = Driver {
             group,
             clock: parts.clock,
@@ -110,6 +114,7 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
             writes: Vec::new(),
             applied,
             ready,
+            members,
             leads: false,
         };
         Ok((driver, handle))
@@ -266,6 +271,9 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
         let status = self.group.status();
         self.applied.send_if_modified(|seen| std::mem::replace(seen, status.applied) != status.applied);
         self.ready.send_if_modified(|seen| std::mem::replace(seen, status.ready) != status.ready);
+        if *self.members.borrow() != *self.group.members() {
+            self.members.send_replace(self.group.members().clone());
+        }
         let leads = status.role == Role::Leader;
         if leads != self.leads {
             self.leads = leads;

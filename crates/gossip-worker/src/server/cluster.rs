@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gossip_core::consensus::{Change, Member, Refusal, Role};
+use gossip_core::consensus::{Change, Consistency, Member, Refusal, Role};
+use gossip_core::coordination::answer::Query;
+use gossip_core::coordination::{TenantId, TenantQuery};
+use gossip_proto::errors::ErrorDetail;
 use gossip_proto::v1;
 use gossip_proto::v1::cluster_service_server::ClusterService;
 use tonic::{Request, Response, Status};
@@ -42,6 +45,13 @@ impl Cluster {
     async fn change(&self, change: Change) -> Result<u64, Status> {
         let outcome = self.core.change(change).await;
         outcome.map_err(error::failed)
+    }
+
+    /// Returns once this node has applied all that was committed before: what it then says of members is not from the past.
+    async fn catch_up(&self) -> Result<(), Status> {
+        let tenant = TenantId::parse("tenant", "default").map_err(error::invalid)?;
+        let query = TenantQuery { tenant, query: Query::Runs { after: None, limit: 1 } };
+        self.core.query(query, Consistency::Linearizable).await.map(drop).map_err(error::failed)
     }
 
     fn wire_member(&self, member: &Member) -> v1::Member {
@@ -128,12 +138,21 @@ impl ClusterService for Cluster {
 
     async fn join(&self, request: Request<v1::JoinRequest>) -> Result<Response<v1::JoinResponse>, Status> {
         let v1::JoinRequest { node, address } = request.into_inner();
+        self.catch_up().await?;
         let members = self.page().await?.members;
         let joined = members.nodes.iter().find(|member| member.name == node && member.address == address);
         let Some(joined) = joined else {
             let problem = format!("{node} at {address} is not a member here (yet): add it first");
             return Err(error::refused(&Refusal::BadChange { field: "node", problem }, None));
         };
+        // Who asks has nothing, and a voter has acknowledged something: it gave its vote when it held what the others held.
+        if joined.voter {
+            let problem = format!(
+                "{node} has joined before, and what it had acknowledged is lost with its folder. Remove it from the cluster, add it \
+                 again"
+            );
+            return Err(ErrorDetail::new("NODE_REPLACED", problem).into_status());
+        }
         Ok(Response::new(v1::JoinResponse {
             node_id: joined.id,
             cluster_id: self.local.cluster.clone(),

@@ -17,8 +17,9 @@ use raft::eraftpb::Entry;
 use sled::{Batch, Db};
 
 use super::chunks::Chunks;
+use super::identity::{Card, Identity};
 use super::record::{
-    FORMAT, HARD_STATE, HardStateRecord, IDENTITY, Identity, PART, PARTS, SNAPSHOT, SnapshotHead, VERSION, open,
+    FORMAT, HARD_STATE, HardStateRecord, OWNER, PARTS, PIECE, SEGMENT, SNAPSHOT, SnapshotHead, VERSION, open,
     open_bytes, part_key, seal, seal_bytes,
 };
 use super::witness::{Reach, Witness};
@@ -33,17 +34,19 @@ pub enum StoreError {
     /// Another process has the folder.
     #[error("data folder {0} is in use by another process")]
     InUse(PathBuf),
-    /// The folder belongs to someone else, or has another layout.
+    /// The folder belongs to someone else, has another layout, or cannot be used at all.
     #[error("{0}")]
     Foreign(String),
     /// A record is not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
     /// Too little room.
-    #[error("disk full: {free} bytes free, at least {RESERVE} are kept in reserve")]
+    #[error("disk full: {free} bytes free, {needed} are needed and {RESERVE} kept in reserve")]
     Full {
         /// Free bytes.
         free: u64,
+        /// What the write takes.
+        needed: u64,
     },
     /// The system refused.
     #[error("{what}: {source}")]
@@ -79,49 +82,50 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Opens or makes the store in `folder` and reads all of it.
+    /// Opens or makes the store of the node `identity` in `folder` and reads all of it. [`super::look`] has found that identity
+    /// there, or nothing.
     ///
     /// # Errors
-    /// The folder is in use, foreign or damaged; nothing was changed then.
-    pub fn open(folder: &Path, planted: Planted) -> Result<Opened, StoreError> {
-        fs::create_dir_all(folder).map_err(io(format!("cannot make data folder {}", folder.display())))?;
+    /// The folder is in use, foreign, unusable or damaged.
+    pub fn open(folder: &Path, identity: Identity, planted: Planted) -> Result<Opened, StoreError> {
+        fs::create_dir_all(folder)
+            .map_err(|e| StoreError::Foreign(format!("cannot make data folder {}: {e}", folder.display())))?;
         let lock = lock(folder)?;
+        let card = Card::take(folder, identity)?;
         let database = folder.join("db");
         remove_leftovers(&database)?;
         let db = sled::Config::default()
             .path(&database)
             .flush_every_ms(None)
             .cache_capacity(32 << 20)
+            .segment_size(SEGMENT)
             .mode(sled::Mode::HighThroughput)
-            .open()?;
-        check_format(&db, folder)?;
+            .open()
+            .map_err(|e| unusable(&database, e))?;
         let file = database.join("db");
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .open(&file)
             .map_err(io(format!("cannot open {}", file.display())))?;
+        check_owner(&db, &file, &card, folder)?;
         let trusting = planted.is(Mutant::ChecksumUnchecked);
-        let identity = db.get(IDENTITY)?.map(|v| open::<Identity>(IDENTITY, &v, trusting)).transpose()?;
         let (recovered, chunks, snapshot) = recover(&db, trusting)?;
         let (term, witness) = (recovered.hard_state.term, Witness::open(folder)?);
         let disk = Disk { folder: folder.into(), db, file, chunks, witness, term, snapshot, _lock: lock };
         if !trusting {
             disk.witness.check(disk.reach())?;
         }
-        Ok(Opened { disk, identity, recovered })
+        Ok(Opened { disk, card, recovered })
     }
 
-    /// Writes who the folder belongs to and the founding snapshot, durably, in one step.
+    /// Writes the founding snapshot, durably.
     ///
     /// # Errors
     /// The node must not start.
-    pub fn found(&mut self, identity: &Identity, snapshot: Option<SnapshotRecord>) -> Result<(), StoreError> {
+    pub fn found(&mut self, snapshot: &SnapshotRecord) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        batch.insert(IDENTITY, seal(IDENTITY, identity));
-        if let Some(record) = &snapshot {
-            self.put_snapshot(&mut batch, record);
-        }
+        self.put_snapshot(&mut batch, snapshot);
         self.db.apply_batch(batch)?;
         self.sync()?;
         self.witness.say(self.reach())
@@ -132,7 +136,7 @@ impl Disk {
             (0..parts).for_each(|part| batch.remove(part_key(index, part)));
         }
         let mut parts = 0;
-        for (number, bytes) in (0u32..).zip(record.data.chunks(PART)) {
+        for (number, bytes) in (0u32..).zip(record.data.chunks(PIECE)) {
             let key = part_key(record.index, number);
             let value = seal_bytes(&key, bytes);
             batch.insert(key, value);
@@ -167,19 +171,19 @@ impl Disk {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush()?;
-        self.file.sync_data().map_err(io("cannot sync the database"))
+        sync(&self.db, &self.file)
     }
 
-    fn check_room(&self) -> Result<(), StoreError> {
+    fn check_room(&self, writes: &[Persist]) -> Result<(), StoreError> {
         let free = fs4::available_space(&self.folder).map_err(io("cannot ask for the disk's free space"))?;
-        if free < RESERVE { Err(StoreError::Full { free }) } else { Ok(()) }
+        let needed = writes.iter().map(weight).sum();
+        if free < RESERVE.saturating_add(needed) { Err(StoreError::Full { free, needed }) } else { Ok(()) }
     }
 }
 
 impl Storage for Disk {
     fn write(&mut self, writes: &[Persist], sync: bool) -> Result<(), StoreError> {
-        self.check_room()?;
+        self.check_room(writes)?;
         let mut batch = Batch::default();
         let mut appended = Vec::new();
         for write in writes {
@@ -202,8 +206,8 @@ impl Storage for Disk {
 
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("LOCK");
-    let what = || format!("cannot open {}", path.display());
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io(what()))?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|e| StoreError::Foreign(format!("cannot open {}: {e}", path.display())))?;
     match FileExt::try_lock_exclusive(&file) {
         Ok(true) => Ok(file),
         Ok(false) => Err(StoreError::InUse(folder.into())),
@@ -223,21 +227,61 @@ fn remove_leftovers(database: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn check_format(db: &Db, folder: &Path) -> Result<(), StoreError> {
-    match db.get(FORMAT)? {
-        Some(value) => match open::<u32>(FORMAT, &value, false)? {
-            VERSION => Ok(()),
-            other => Err(StoreError::Foreign(format!(
-                "data folder {} has format {other}, this build reads {VERSION}",
-                folder.display()
-            ))),
-        },
-        None if db.is_empty() => {
-            db.insert(FORMAT, seal(FORMAT, &VERSION))?;
-            Ok(())
+/// Errors while opening: the system's are the folder's fault, the rest is damage.
+fn unusable(database: &Path, error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(source) => {
+            StoreError::Foreign(format!("cannot open the database {}: {source}", database.display()))
         }
-        None => Err(StoreError::Foreign(format!("{} holds a database that is not ours", folder.display()))),
+        other => StoreError::Damaged(other.to_string()),
     }
+}
+
+/// Bytes that a write takes, about.
+fn weight(write: &Persist) -> u64 {
+    let snapshot = write.snapshot.as_ref().map_or(0, |record| record.data.len());
+    let entries: usize = write.entries.iter().map(|entry| entry.data.len() + entry.context.len() + 64).sum();
+    (snapshot + entries) as u64
+}
+
+fn sync(db: &Db, file: &File) -> Result<(), StoreError> {
+    db.flush()?;
+    file.sync_data().map_err(io("cannot sync the database"))
+}
+
+/// The database must be the one that was made for this folder's identity. sled takes whatever it cannot read for an empty database,
+/// so once ours was made an empty one is a loss.
+fn check_owner(db: &Db, file: &File, card: &Card, folder: &Path) -> Result<(), StoreError> {
+    let identity = card.identity();
+    let (format, owner) = (db.get(FORMAT)?, db.get(OWNER)?);
+    let format = format.map(|value| open::<u32>(FORMAT, &value, false)).transpose()?;
+    let owner = owner.map(|value| open::<u64>(OWNER, &value, false)).transpose()?;
+    let folder = folder.display();
+    match (format, owner) {
+        (Some(VERSION), Some(life)) if life == identity.life => {}
+        (Some(VERSION), _) => {
+            return Err(StoreError::Foreign(format!("the database in {folder} is that of another node's folder")));
+        }
+        (Some(other), _) => {
+            return Err(StoreError::Foreign(format!(
+                "data folder {folder} has format {other}, this build reads {VERSION}"
+            )));
+        }
+        (None, _) if identity.stored => {
+            return Err(StoreError::Damaged(format!("the database in {folder} is gone, or was replaced")));
+        }
+        (None, _) if !db.is_empty() => {
+            return Err(StoreError::Foreign(format!("{folder} holds a database that is not ours")));
+        }
+        (None, _) => {
+            let mut batch = Batch::default();
+            batch.insert(FORMAT, seal(FORMAT, &VERSION));
+            batch.insert(OWNER, seal(OWNER, &identity.life));
+            db.apply_batch(batch)?;
+            sync(db, file)?;
+        }
+    }
+    if identity.stored { Ok(()) } else { card.set_stored() }
 }
 
 type Found = (Recovered, Chunks, Option<(u64, u32)>);

@@ -5,12 +5,16 @@
 
 mod chunks;
 mod disk;
+mod identity;
 mod record;
 pub mod thread;
 mod witness;
 
+#[cfg(test)]
+mod tests;
+
 pub use disk::{Disk, StoreError};
-pub use record::Identity;
+pub use identity::{Card, Identity, Stranger, look};
 
 use gossip_core::consensus::{Persist, Recovered};
 
@@ -28,8 +32,8 @@ pub trait Storage: Send {
 pub struct Opened {
     /// To write to.
     pub disk: Disk,
-    /// Who the node is; `None` in a new folder.
-    pub identity: Option<Identity>,
+    /// Who the node is.
+    pub card: Card,
     /// Log and snapshot.
     pub recovered: Recovered,
 }

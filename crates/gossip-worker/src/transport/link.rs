@@ -1,6 +1,6 @@
 //! One peer's link: connects, says who it is, and empties the queue into the stream.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gossip_proto::v1;
 use gossip_proto::v1::peer_message::Message as Frame;
@@ -8,14 +8,20 @@ use gossip_proto::v1::peer_service_client::PeerServiceClient;
 use raft::eraftpb::{Message, MessageType};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
 
-use super::{Local, PART, codec};
-use crate::driver::Handle;
+use super::{Local, PART, Refused, codec, connect, greet};
+use crate::driver::{Handle, Verdict};
 
 /// A link that failed is tried again after this, doubling up to [`SLOWEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_millis(30);
 const SLOWEST_RETRY: Duration = Duration::from_millis(500);
+/// A peer that said no is asked again this often: somebody has to mend it first.
+const SLOWEST_PLEA: Duration = Duration::from_secs(5);
+
+/// A peer that cannot be reached for this long is worth a warning; earlier it may only be starting.
+const WORRY: Duration = Duration::from_secs(10);
+/// Between two warnings of the same trouble.
+const NAG: Duration = Duration::from_secs(60);
 
 /// Frames on their way into the connection. Short: what waits here has left the queue that drops.
 const IN_FLIGHT: usize = 64;
@@ -38,71 +44,103 @@ pub(super) struct Peer {
 /// Runs until the queue's other end is dropped.
 pub(super) async fn run(local: Local, peer: Peer, mut queue: mpsc::Receiver<Item>, core: Handle) {
     let mut retry = FIRST_RETRY;
+    let mut trouble = Trouble::default();
     loop {
+        let mut slowest = SLOWEST_RETRY;
         match session(&local, &peer, &mut queue, &core).await {
             End::QueueClosed => return,
-            End::Lost { served, problem } => {
-                if served {
-                    retry = FIRST_RETRY;
-                    tracing::info!(peer = peer.id, address = %peer.address, %problem, "link lost");
-                } else {
-                    tracing::debug!(peer = peer.id, address = %peer.address, %problem, "no link");
+            End::Lost(problem) => {
+                (retry, trouble) = (FIRST_RETRY, Trouble::default());
+                tracing::info!(peer = peer.id, address = %peer.address, %problem, "link lost");
+            }
+            End::Refused(refused) => {
+                heed(&refused, &core);
+                if matches!(refused, Refused::By(_)) {
+                    slowest = SLOWEST_PLEA;
                 }
+                trouble.tell(&peer, &refused);
             }
         }
         core.unreachable(peer.id);
         if !wait_and_drop(&mut queue, &core, peer.id, retry).await {
             return;
         }
-        retry = (retry * 2).min(SLOWEST_RETRY);
+        retry = (retry * 2).min(slowest);
+    }
+}
+
+/// What a peer says that ends this node.
+fn heed(refused: &Refused, core: &Handle) {
+    let Refused::By(detail) = refused else { return };
+    match &detail.reason[..] {
+        "NODE_REMOVED" => core.condemn(Verdict::Removed(detail.message.clone())),
+        "NODE_REPLACED" => core.condemn(Verdict::Replaced(detail.message.clone())),
+        _ => {}
+    }
+}
+
+/// A link that does not come about, and what was said of it.
+#[derive(Debug, Default)]
+struct Trouble {
+    since: Option<Instant>,
+    warned: Option<(String, Instant)>,
+}
+
+impl Trouble {
+    fn tell(&mut self, peer: &Peer, refused: &Refused) {
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        let grave = !matches!(refused, Refused::Unreachable(_)) || now - since >= WORRY;
+        let problem = refused.to_string();
+        let fresh = match &self.warned {
+            Some((said, when)) => *said != problem || now - *when >= NAG,
+            None => true,
+        };
+        if grave && fresh {
+            tracing::warn!(peer = peer.id, address = %peer.address, %problem, "no link to a peer");
+            self.warned = Some((problem, now));
+        } else {
+            tracing::debug!(peer = peer.id, address = %peer.address, %problem, "no link");
+        }
     }
 }
 
 enum End {
     QueueClosed,
-    Lost { served: bool, problem: String },
+    /// The peer had taken the link.
+    Lost(String),
+    /// There was none.
+    Refused(Refused),
 }
 
 async fn session(local: &Local, peer: &Peer, queue: &mut mpsc::Receiver<Item>, core: &Handle) -> End {
-    let lost = |problem: String| End::Lost { served: false, problem };
-    let endpoint = match Endpoint::from_shared(format!("http://{}", peer.address)) {
-        Ok(endpoint) => endpoint,
-        Err(error) => return lost(error.to_string()),
+    let opened = async {
+        let channel = connect(&peer.address).await?;
+        greet(channel.clone(), local.hello(peer.id), false).await?;
+        Ok(channel)
     };
-    let endpoint = endpoint
-        .connect_timeout(Duration::from_secs(1))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_millis(500))
-        .keep_alive_timeout(Duration::from_secs(2))
-        .initial_stream_window_size(8 << 20)
-        .initial_connection_window_size(8 << 20);
-    let channel = match endpoint.connect().await {
+    let channel = match opened.await {
         Ok(channel) => channel,
-        Err(error) => return lost(root_cause(&error)),
+        Err(refused) => return End::Refused(refused),
     };
     let (frames, stream) = mpsc::channel(IN_FLIGHT);
-    let hello =
-        v1::PeerHello { cluster_id: local.cluster.clone(), from: local.id, to: peer.id, from_name: local.name.clone() };
-    if frames.try_send(frame(Frame::Hello(hello))).is_err() {
-        return lost("the stream has no room for a hello".into());
+    if frames.try_send(frame(Frame::Hello(local.hello(peer.id)))).is_err() {
+        return End::Lost("the stream has no room for a hello".into());
     }
     let mut client = PeerServiceClient::new(channel);
     let mut call = std::pin::pin!(client.messages(ReceiverStream::new(stream)));
+    let closed = |outcome: Result<_, tonic::Status>| {
+        End::Lost(outcome.map_or_else(|status| status.message().to_owned(), |_| "closed by the peer".into()))
+    };
     loop {
         tokio::select! {
-            closed = &mut call => {
-                let problem = closed.map_or_else(|status| status.message().to_owned(), |_| "closed by the peer".into());
-                return End::Lost { served: true, problem };
-            }
+            outcome = &mut call => return closed(outcome),
             item = queue.recv() => {
                 let Some(item) = item else { return End::QueueClosed };
                 tokio::select! {
-                    closed = &mut call => {
-                        let problem = closed.map_or_else(|s| s.message().to_owned(), |_| "closed by the peer".into());
-                        return End::Lost { served: true, problem };
-                    }
+                    outcome = &mut call => return closed(outcome),
                     sent = put(item, &frames, core, peer.id) => if !sent {
-                        return End::Lost { served: true, problem: "the stream broke".into() };
+                        return End::Lost("the stream broke".into());
                     }
                 }
             }
@@ -119,7 +157,11 @@ async fn put(item: Item, frames: &mpsc::Sender<v1::PeerMessage>, core: &Handle, 
         Item::Gossip(bytes) => frames.send(frame(Frame::Gossip(bytes))).await.is_ok(),
         Item::Raft(message) if message.get_msg_type() == MessageType::MsgSnapshot => {
             let mut sending = Sending { core, peer, arrived: false };
-            for part in message.get_snapshot().data.chunks(PART) {
+            let data = &message.get_snapshot().data;
+            if frames.send(frame(Frame::SnapshotBytes(data.len() as u64))).await.is_err() {
+                return false;
+            }
+            for part in data.chunks(PART) {
                 if frames.send(frame(Frame::SnapshotPart(part.to_vec()))).await.is_err() {
                     return false;
                 }
@@ -161,12 +203,4 @@ async fn wait_and_drop(queue: &mut mpsc::Receiver<Item>, core: &Handle, peer: u6
             }
         }
     }
-}
-
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

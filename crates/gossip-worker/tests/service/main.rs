@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod cluster;
+mod founding;
 mod garbage;
 mod kit;
 mod life;

@@ -1,10 +1,12 @@
 //! What is wrong at start is said in one line, with exit code 2, and changes nothing.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
 
-use crate::kit::{Cluster, free_addresses, run_to_end};
+use crate::kit::{Cluster, Node, free_addresses, run_to_end, until};
 
 fn refused(args: &[&str], code: i32, says: &str) {
     let output = run_to_end(args);
@@ -59,14 +61,93 @@ async fn the_folder_of_someone_else() {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         refused(&args, code, says);
     };
-    check(args("n1", &own), 2, "in use by another process");
+    let folder = cluster.folder.path().join("n1");
+    let same = format!("n1={}", cluster.nodes[0].address);
+    check(args("n1", &same), 2, "in use by another process");
     cluster.nodes[0].signal(Signal::SIGTERM);
     assert!(cluster.nodes[0].ended().success());
+    let before = contents(&folder);
     check(args("n2", &other), 2, "is that of node n1, not n2");
     check(args("n1", &own), 2, "founded with another --peers list");
+    assert!(contents(&folder) == before, "a refused start changed the data folder");
     // None of it kept the owner from going on.
     cluster.nodes[0].start();
     cluster.ready().await;
+}
+
+/// Every file in the folder and what is in it.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_folder_that_is_no_nodes() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = &free_addresses(1)[0];
+    let peers = format!("n1={free}");
+    let start = |data: &Path, says: &str| {
+        let data = data.to_str().unwrap();
+        refused(&["--id", "n1", "--listen", free, "--data", data, "--peers", &peers], 2, says);
+    };
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    fs::write(photos.join("photo.jpg"), "not a log").unwrap();
+    let before = contents(folder.path());
+    start(&photos, "no identity of a node");
+    start(&photos.join("photo.jpg"), "is not a folder");
+    start(Path::new("/proc/gossip"), "cannot make data folder");
+    assert!(contents(folder.path()) == before, "a refused start changed the folder");
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_or_anothers_is_not_replaced() {
+    let mut cluster = Cluster::start(1, &[]).await;
+    cluster.prepare(1).await;
+    cluster.nodes[0].signal(Signal::SIGTERM);
+    assert!(cluster.nodes[0].ended().success());
+    let folder = cluster.folder.path().join("n1");
+    let kept = cluster.folder.path().join("kept");
+    fs::rename(folder.join("db"), &kept).unwrap();
+    fs::remove_file(folder.join("witness")).unwrap();
+    let mut ends = |with: &str, code: i32| {
+        cluster.nodes[0].start();
+        let status = cluster.nodes[0].ended();
+        assert_eq!(status.code(), Some(code), "{}", cluster.nodes[0].log());
+        assert!(cluster.nodes[0].log().lines().last().unwrap_or_default().contains(with), "{}", cluster.nodes[0].log());
+        let _ = fs::remove_dir_all(folder.join("db"));
+    };
+    ends("is gone, or was replaced", 3);
+    let other = tempfile::tempdir().unwrap();
+    let free = &free_addresses(1)[0];
+    let mut node = Node::new(other.path(), "n1", free, &["--peers", &format!("n1={free}")]);
+    until("the other's database", async || other.path().join("n1/witness").exists()).await;
+    node.signal(Signal::SIGTERM);
+    node.ended();
+    fs::rename(other.path().join("n1/db"), folder.join("db")).unwrap();
+    ends("is that of another node's folder", 2);
+    fs::rename(&kept, folder.join("db")).unwrap();
+    cluster.nodes[0].start();
+    cluster.ready().await;
+}
+
+#[tokio::test]
+async fn a_node_that_nobody_lets_in_says_so_and_can_be_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let addresses = free_addresses(2);
+    let mut node = Node::new(folder.path(), "n4", &addresses[0], &["--join", &addresses[1]]);
+    until("a line", async || node.log().contains("Connection refused")).await;
+    assert!(!fs::exists(folder.path().join("n4")).unwrap(), "nobody has answered, and a folder was made");
+    node.signal(Signal::SIGTERM);
+    assert_eq!(node.ended().code(), Some(0), "{}", node.log());
 }
 
 #[tokio::test]
