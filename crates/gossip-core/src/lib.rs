@@ -4,6 +4,7 @@
 //! (`gossip-worker`), the simulator (`gossip-sim`) and the Maelstrom binary.
 
 pub mod broadcast;
+mod bytes;
 pub mod consensus;
 pub mod coordination;
 pub mod gossip;

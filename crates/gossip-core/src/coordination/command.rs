@@ -27,6 +27,7 @@ pub enum Op {
     /// Makes a run, Open.
     CreateRun {
         /// Opaque to the service.
+        #[serde(with = "crate::bytes")]
         metadata: Vec<u8>,
     },
     /// Adds root shards to an Open run.
@@ -131,6 +132,7 @@ pub struct ShardSpec {
     /// What it owns.
     pub range: Range,
     /// Opaque to the service.
+    #[serde(with = "crate::bytes")]
     pub metadata: Vec<u8>,
 }
 
@@ -149,9 +151,19 @@ pub struct LeaseRef {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cursor {
     /// The last key fully processed; never empty.
+    #[serde(with = "crate::bytes")]
     pub key: Key,
     /// The caller's own resume data; never compared.
+    #[serde(with = "crate::bytes")]
     pub token: Vec<u8>,
+}
+
+impl Command {
+    /// Bytes that it takes in the log.
+    pub fn size(&self) -> usize {
+        let size = postcard::serialize_with_flavor(self, postcard::ser_flavors::Size::default());
+        size.expect("a command has sequences of known length only")
+    }
 }
 
 impl Op {

@@ -11,8 +11,10 @@ pub type Key = Box<[u8]>;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Range {
     /// The first key inside; empty: from the very beginning.
+    #[serde(with = "crate::bytes")]
     pub start: Key,
     /// The first key past it; empty: to the very end.
+    #[serde(with = "crate::bytes")]
     pub end: Key,
 }
 

@@ -50,6 +50,7 @@ impl Quota {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Run {
     pub(super) status: RunStatus,
+    #[serde(with = "crate::bytes")]
     pub(super) metadata: Vec<u8>,
     /// Why it failed or was cancelled.
     pub(super) reason: Box<str>,
@@ -275,6 +276,15 @@ impl Run {
 }
 
 impl ShardCounts {
+    /// Adds another run's.
+    pub(super) fn add(&mut self, other: ShardCounts) {
+        self.active += other.active;
+        self.parked += other.parked;
+        self.done += other.done;
+        self.split += other.split;
+        self.cancelled += other.cancelled;
+    }
+
     /// The count of one status.
     pub(super) fn of(&mut self, status: ShardStatus) -> &mut u64 {
         match status {

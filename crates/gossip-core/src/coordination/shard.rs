@@ -20,6 +20,7 @@ pub(super) struct Root {
     /// As registered. The leaves tile it at all times.
     pub(super) range: Arc<Range>,
     /// Opaque to the service; children inherit it.
+    #[serde(with = "crate::bytes")]
     pub(super) metadata: Vec<u8>,
 }
 
