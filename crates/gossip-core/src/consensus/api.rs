@@ -185,6 +185,7 @@ pub struct SnapshotData {
     /// The lease clock.
     pub stamp: u64,
     /// [`StateMachine::snapshot`].
+    #[serde(with = "crate::bytes")]
     pub machine: Vec<u8>,
 }
 
@@ -304,8 +305,15 @@ pub struct Config {
     pub max_waiters: usize,
     /// Entries applied after the newest snapshot before a new one is made.
     pub snapshot_entries: u64,
+    /// Bytes of entries applied after the newest snapshot before a new one is made, however few entries they are; at least the
+    /// bytes of that snapshot, so that writing snapshots never costs much more than writing the log.
+    pub snapshot_bytes: u64,
     /// Entries kept behind the snapshot for followers that are a little behind.
     pub keep_entries: u64,
+    /// Bytes of entries kept behind it at most.
+    pub keep_bytes: u64,
+    /// Bytes of entries in the log that no majority has yet, before a new request is refused.
+    pub max_uncommitted_bytes: u64,
     /// Bytes of entries in one message.
     pub max_message_bytes: u64,
     /// Append messages to one follower under way at once.
@@ -327,7 +335,10 @@ impl Default for Config {
             max_in_flight: 4096,
             max_waiters: 65_536,
             snapshot_entries: 50_000,
+            snapshot_bytes: 64 << 20,
             keep_entries: 10_000,
+            keep_bytes: 16 << 20,
+            max_uncommitted_bytes: 64 << 20,
             max_message_bytes: 1 << 20,
             max_inflight_messages: 256,
             snapshot_timeout: Duration::from_secs(30),
@@ -356,9 +367,14 @@ pub struct Status {
     pub applied: u64,
     /// Index of the newest snapshot.
     pub snapshot: u64,
+    /// Entries of the log in memory, and their bytes.
+    pub log_entries: u64,
+    /// See `log_entries`.
+    pub log_bytes: u64,
     /// The lease clock as of the last applied entry, in milliseconds.
     pub stamp: u64,
-    /// Whether it can serve: it leads and may stamp, or knows a leader and has applied what it knows to be committed.
+    /// Whether it can serve: it leads and may stamp, or knows a leader and has applied what it has heard to be committed, but for
+    /// what is on its way.
     pub ready: bool,
     /// Requests under way here.
     pub in_flight: usize,

@@ -3,7 +3,7 @@
 use raft::eraftpb::{ConfChange, Entry, EntryType, Message, MessageType};
 use raft::{Ready, StateRole};
 
-use super::api::{Output, Persist, SnapshotData, Ticket};
+use super::api::{NodeId, Output, Persist, SnapshotData, Ticket};
 use super::batch;
 use super::clock::LeaseClock;
 use super::codec::{LogCommand, decode, encode};
@@ -159,6 +159,7 @@ impl<M: StateMachine> Group<M> {
         self.stamp = Stamp(data.stamp);
         self.conf_state = record.conf_state.clone();
         self.applied = record.index;
+        self.grown = 0;
         self.notice_removal();
         Ok(())
     }
@@ -166,6 +167,7 @@ impl<M: StateMachine> Group<M> {
     fn apply(&mut self, entry: Entry) {
         assert!(entry.index == self.applied + 1, "entry {} applied after {}", entry.index, self.applied);
         self.applied = entry.index;
+        self.grown += log::size_of(&entry);
         match entry.get_entry_type() {
             EntryType::EntryNormal if entry.data.is_empty() => self.apply_empty(&entry),
             EntryType::EntryNormal => self.apply_command(&entry),
@@ -245,9 +247,13 @@ impl<M: StateMachine> Group<M> {
     }
 
     /// Makes a snapshot when enough was applied since the last one, or when a follower needs one; drops what lies far behind it.
+    ///
+    /// Each node has a beat of its own: a node is busy while it writes a snapshot, and when all are at the same entry nobody serves.
     fn maybe_snapshot(&mut self) {
         let last = self.raft.store().snapshot_index();
-        let grown = self.applied >= last + self.config.snapshot_entries;
+        let (every, offset) = (self.config.snapshot_entries, own_share(self.id, self.config.snapshot_entries));
+        let due = self.config.snapshot_bytes.max(self.raft.store().snapshot_size());
+        let grown = (self.applied + offset) / every > (last + offset) / every || self.grown >= due;
         let wanted = self.raft.store().wants_snapshot() && self.applied > last;
         if !grown && !wanted {
             return;
@@ -264,8 +270,9 @@ impl<M: StateMachine> Group<M> {
             conf_state: self.conf_state.clone(),
             data: encode(&data),
         };
-        let compact_to = self.applied.saturating_sub(self.config.keep_entries);
+        self.grown = 0;
         let log = self.raft.mut_store();
+        let compact_to = log.cut(self.applied, self.config.keep_entries, self.config.keep_bytes);
         log.keep(record.clone());
         let compact_to = (compact_to >= log.first()).then_some(compact_to);
         if let Some(index) = compact_to {
@@ -285,4 +292,10 @@ impl<M: StateMachine> Group<M> {
             ..Persist::default()
         })));
     }
+}
+
+/// A part of `whole` by which a node's beat differs from the others': multiples of the golden ratio lie apart, however many there are.
+pub(super) fn own_share(id: NodeId, whole: u64) -> u64 {
+    let part = id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    ((u128::from(whole) * u128::from(part)) >> 32) as u64
 }

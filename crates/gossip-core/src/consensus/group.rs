@@ -10,6 +10,7 @@ use super::api::{
 };
 use super::clock::LeaseClock;
 use super::codec::{decode, encode};
+use super::drive::own_share;
 use super::log::{Log, StartError};
 use super::machine::StateMachine;
 use super::members::Changes;
@@ -34,6 +35,10 @@ pub struct Group<M: StateMachine> {
     /// Differs from life to life of a node.
     pub(super) start: u64,
     pub(super) applied: u64,
+    /// Bytes of the entries applied since the newest snapshot.
+    pub(super) grown: u64,
+    /// The newest commit index that a leader told, also of entries that are not here yet.
+    heard: u64,
     /// The newest stamp that was applied.
     pub(super) stamp: Stamp,
     /// Held while this node leads and may stamp.
@@ -110,6 +115,8 @@ impl<M: StateMachine> Group<M> {
             id,
             start: config.seed ^ now.as_nanos(),
             next_tick: now + config.tick,
+            grown: own_share(id, config.snapshot_bytes),
+            heard: 0,
             config,
             raft,
             machine,
@@ -216,6 +223,7 @@ impl<M: StateMachine> Group<M> {
     /// How this node stands.
     pub fn status(&self) -> Status {
         let raft = &self.raft.raft;
+        let (log_entries, log_bytes) = self.raft.store().size();
         let learner = self.conf_state.learners.contains(&self.id);
         Status {
             id: self.id,
@@ -232,12 +240,32 @@ impl<M: StateMachine> Group<M> {
             commit: raft.raft_log.committed,
             applied: self.applied,
             snapshot: self.raft.store().snapshot_index(),
+            log_entries,
+            log_bytes,
             stamp: self.stamp.0,
-            ready: !self.failed
-                && !self.removed
-                && if self.leads() { self.clock.is_some() } else { self.leader().is_some() && self.applied > 0 },
+            ready: self.is_ready(),
             in_flight: self.in_flight(),
             waiters: self.waiters.len(),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        /// Entries that are on their way to a follower under load.
+        const ON_THE_WAY: u64 = 1_000;
+        let follows = || self.leader().is_some() && self.applied > 0 && self.applied + ON_THE_WAY >= self.heard;
+        !self.failed && !self.removed && if self.leads() { self.clock.is_some() } else { follows() }
+    }
+
+    /// Remembers how far a leader says that the group is. A heartbeat says no more than what this node has acknowledged.
+    fn overhear(&mut self, message: &raft::eraftpb::Message) {
+        if message.term >= self.raft.raft.term {
+            match message.get_msg_type() {
+                MessageType::MsgAppend => self.heard = self.heard.max(message.commit),
+                MessageType::MsgSnapshot => {
+                    self.heard = self.heard.max(message.get_snapshot().get_metadata().index);
+                }
+                _ => {}
+            }
         }
     }
 
@@ -290,7 +318,10 @@ impl<M: StateMachine> Group<M> {
     fn dispatch(&mut self, input: Input<M>) {
         match input {
             Input::Wake => {}
-            Input::Message(message) => self.receive(*message),
+            Input::Message(message) => {
+                self.overhear(&message);
+                self.receive(*message);
+            }
             Input::Persisted(ticket) => self.persisted(ticket),
             Input::Submit { token, command, wait } => self.submit(token, command, wait),
             Input::Query { token, query, consistency } => self.query(token, query, consistency),
@@ -371,6 +402,7 @@ fn raft_config(id: NodeId, config: &Config, applied: u64, planted: Planted) -> r
         pre_vote: true,
         read_only_option: raft::ReadOnlyOption::Safe,
         max_committed_size_per_ready: 16 << 20,
+        max_uncommitted_size: config.max_uncommitted_bytes.max(config.max_message_bytes),
         ..raft::Config::default()
     }
 }

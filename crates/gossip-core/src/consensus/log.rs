@@ -20,6 +20,8 @@ pub(super) struct Log {
     /// Index and term of the entry before the first one kept.
     before: (u64, u64),
     entries: VecDeque<Entry>,
+    /// Of all entries.
+    bytes: u64,
     snapshot: Option<SnapshotRecord>,
     /// A follower asked for entries that are in a snapshot only.
     wanted: Cell<bool>,
@@ -35,6 +37,7 @@ impl Log {
                 let (found, expected) = (entry.index, log.last() + 1);
                 return Err(StartError(format!("entry {found} stands where {expected} belongs")));
             }
+            log.bytes += size_of(&entry);
             log.entries.push_back(entry);
         }
         if log.hard_state.commit > log.last() {
@@ -53,6 +56,31 @@ impl Log {
 
     pub(super) fn first(&self) -> u64 {
         self.before.0 + 1
+    }
+
+    /// Entries held, and their bytes.
+    pub(super) fn size(&self) -> (u64, u64) {
+        (self.entries.len() as u64, self.bytes)
+    }
+
+    /// The last entry to drop so that of those up to `end` at most `count` stay, with at most `bytes` together.
+    pub(super) fn cut(&self, end: u64, count: u64, bytes: u64) -> u64 {
+        let (lowest, mut left) = (end.saturating_sub(count).max(self.before.0), bytes);
+        let mut at = end;
+        while at > lowest {
+            let size = self.entries.get((at - self.first()) as usize).map_or(0, size_of);
+            if size > left {
+                break;
+            }
+            left -= size;
+            at -= 1;
+        }
+        at
+    }
+
+    /// Bytes of the newest snapshot.
+    pub(super) fn snapshot_size(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, |s| s.data.len() as u64)
     }
 
     pub(super) fn snapshot_index(&self) -> u64 {
@@ -77,7 +105,10 @@ impl Log {
             self.first(),
             self.last()
         );
-        self.entries.truncate((first.index - self.first()) as usize);
+        let kept = (first.index - self.first()) as usize;
+        self.bytes -= self.entries.range(kept..).map(size_of).sum::<u64>();
+        self.bytes += entries.iter().map(size_of).sum::<u64>();
+        self.entries.truncate(kept);
         self.entries.extend(entries.iter().cloned());
     }
 
@@ -85,6 +116,7 @@ impl Log {
     pub(super) fn install(&mut self, record: SnapshotRecord) {
         self.before = (record.index, record.term);
         self.entries.clear();
+        self.bytes = 0;
         self.hard_state.commit = self.hard_state.commit.max(record.index);
         self.hard_state.term = self.hard_state.term.max(record.term);
         self.snapshot = Some(record);
@@ -102,6 +134,7 @@ impl Log {
         assert!(index <= self.snapshot_index(), "entries up to {index} dropped that no snapshot holds");
         while self.entries.front().is_some_and(|e| e.index <= index) {
             if let Some(gone) = self.entries.pop_front() {
+                self.bytes -= size_of(&gone);
                 self.before = (gone.index, gone.term);
             }
         }
@@ -136,8 +169,7 @@ impl Storage for Log {
         let mut budget = max_size.into().unwrap_or(u64::MAX);
         let mut taken = Vec::new();
         for entry in self.entries.range(from..to) {
-            // An entry's share of the message: its bytes and a few for the numbers.
-            let size = (entry.data.len() + entry.context.len() + 24) as u64;
+            let size = size_of(entry);
             if !taken.is_empty() && size > budget {
                 break;
             }
@@ -182,6 +214,11 @@ impl Storage for Log {
             }
         }
     }
+}
+
+/// Bytes of an entry: its own and a few for the numbers.
+pub(super) fn size_of(entry: &Entry) -> u64 {
+    (entry.data.len() + entry.context.len() + 24) as u64
 }
 
 /// As raft carries it.

@@ -70,9 +70,13 @@ impl<M: StateMachine> Group<M> {
         let proposed = self.raft.propose(Vec::new(), encode(&entry));
         self.jitter();
         if proposed.is_err() {
-            // Raft takes no proposals while it hands leadership over: nothing was written.
+            // Nothing was written.
             if let Some((key, _)) = &seat {
                 self.waiters.done(key);
+            }
+            // Raft takes no proposals while it hands leadership over, nor when too much waits for a majority.
+            if self.leads() && self.raft.raft.lead_transferee.is_none() {
+                return self.overloaded(token);
             }
             return self.refuse(token, Refusal::NotLeader { leader: None });
         }

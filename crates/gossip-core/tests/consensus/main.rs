@@ -130,6 +130,86 @@ fn past_the_bound_a_request_is_refused_at_once() {
 }
 
 #[test]
+fn what_waits_for_a_majority_is_bounded_in_bytes_too() {
+    let config = Config { max_uncommitted_bytes: 60, max_message_bytes: 60, ..Config::default() };
+    let mut net = Net::new(3, 8, config);
+    let leader = net.await_leader();
+    net.run(SECOND);
+    let tokens: Vec<u64> = (1..=40).map(|n| net.submit(leader, n, NO_WAIT)).collect();
+    let overloaded = |token: &&u64| matches!(net.replies.get(token), Some(Reply::Refused(Refusal::Overloaded { .. })));
+    let refused = tokens.iter().filter(overloaded).count();
+    assert!((1..40).contains(&refused), "{refused} were refused");
+    net.run(SECOND);
+    assert_eq!(items(&net, leader).len(), 40 - refused, "what was refused was not written, the rest was");
+    let token = net.submit(leader, 99, NO_WAIT);
+    net.run(SECOND);
+    assert!(matches!(net.replies[&token], Reply::Applied(Ok(_))), "there is room again");
+}
+
+#[test]
+fn few_large_entries_make_a_snapshot_too_and_little_stays_behind_it() {
+    let config = Config { snapshot_bytes: 2_000, keep_bytes: 500, ..Config::default() };
+    let mut net = Net::new(3, 9, config);
+    let leader = net.await_leader();
+    for n in 1..=400 {
+        net.submit(leader, n, NO_WAIT);
+        net.run(Duration::from_millis(10));
+    }
+    for id in 1..=3 {
+        let status = net.group(id).status();
+        assert!(status.snapshot > 200, "node {id}: {status:?}");
+        // What was applied since the snapshot, as large as that one at most, and what stays behind it.
+        let most = net.hosts[&id].disk.snapshot.as_ref().map_or(0, |s| s.data.len() as u64).max(2_000) + 500;
+        assert!(status.log_bytes <= most + 200, "node {id}: {most} {status:?}");
+    }
+    assert_eq!(net.fatal, []);
+}
+
+#[test]
+fn no_two_nodes_make_their_snapshots_at_the_same_entry() {
+    let mut net = Net::new(5, 9, Config { snapshot_entries: 50, keep_entries: 5, ..Config::default() });
+    let leader = net.await_leader();
+    let mut taken: Vec<Vec<u64>> = vec![Vec::new(); 5];
+    for n in 1..=300 {
+        net.submit(leader, n, NO_WAIT);
+        net.run(Duration::from_millis(10));
+        for (id, taken) in (1..).zip(&mut taken) {
+            let snapshot = net.group(id).status().snapshot;
+            if snapshot > 1 && taken.last() != Some(&snapshot) {
+                taken.push(snapshot);
+            }
+        }
+    }
+    let mut all: Vec<u64> = taken.iter().flatten().copied().collect();
+    assert!(taken.iter().all(|taken| taken.len() >= 5), "{taken:?}");
+    all.sort_unstable();
+    assert!(all.windows(2).all(|pair| pair[1] - pair[0] > 2), "{taken:?}");
+}
+
+/// A node is not ready to serve while it lacks what the others have long decided.
+#[test]
+fn a_follower_that_is_far_behind_is_not_ready() {
+    let mut net = Net::new(3, 9, Config::default());
+    let leader = net.await_leader();
+    let down = leader % 3 + 1;
+    net.crash(down);
+    for n in 1..=3_000 {
+        net.submit(leader, n, NO_WAIT);
+        if n % 100 == 0 {
+            net.run(Duration::from_millis(50));
+        }
+    }
+    net.slow_disks.insert(down, 2_000);
+    net.start(down);
+    net.run_until("its leader", |net| net.group(down).leader().is_some());
+    net.run(SECOND);
+    assert!(!net.group(down).status().ready, "{:?}", net.group(down).status());
+    net.slow_disks.clear();
+    net.run_until("its catching up", |net| net.group(down).status().ready);
+    assert!(net.group(down).status().applied > 2_000);
+}
+
+#[test]
 fn a_node_that_was_down_while_the_log_was_cut_comes_back_by_a_snapshot() {
     let mut net = Net::new(3, 9, Config { snapshot_entries: 20, keep_entries: 5, ..Config::default() });
     let leader = net.await_leader();
