@@ -13,7 +13,11 @@
 //!     let guard = match LeaseGuard::claim(&client, "crawl-7", "host-a/1", options).await {
 //!         Ok(guard) => guard,
 //!         Err(error) if error.reason == "RUN_ENDED" => return Ok(()),
-//!         Err(error) if error.reason == "NO_SHARD_FREE" => continue,
+//!         // All that is left is held or parked. Whoever finishes the last shard ends the run.
+//!         Err(error) if error.reason == "NO_SHARD_FREE" => match client.complete_run(OpId::random(), "crawl-7").await {
+//!             Ok(_) => return Ok(()),
+//!             Err(_) => continue,
+//!         },
 //!         Err(error) => return Err(error),
 //!     };
 //!     let mut at = guard.grant().cursor.clone().map_or(guard.range().start.clone(), |cursor| cursor.key);

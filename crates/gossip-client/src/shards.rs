@@ -98,15 +98,20 @@ impl Client {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        const PAUSE: Duration = Duration::from_millis(20);
+        // The service holds the place in line; a refusal before the time is over is an exception, and asking costs it an entry
+        // of its log.
+        const FIRST_PAUSE: Duration = Duration::from_millis(20);
+        const LONGEST_PAUSE: Duration = Duration::from_secs(1);
         let end = Instant::now() + wait;
+        let mut pause = FIRST_PAUSE;
         loop {
             let outcome = call(end.saturating_duration_since(Instant::now())).await;
             let held = |e: &Error| e.definite && matches!(&e.reason[..], "LEASE_HELD" | "NO_SHARD_FREE");
-            if self.options().retries == 0 || !outcome.as_ref().is_err_and(held) || Instant::now() + PAUSE >= end {
+            if self.options().retries == 0 || !outcome.as_ref().is_err_and(held) || Instant::now() + pause >= end {
                 return outcome;
             }
-            sleep(PAUSE).await;
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

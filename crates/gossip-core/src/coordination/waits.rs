@@ -34,9 +34,10 @@ impl State {
                 let lease = run.shard(run.slot(shard).ok()?).lease.as_ref();
                 Some((WaitKey::shard(command, shard), lease.map_or(now, |lease| lease.deadline)))
             }
-            (Op::Claim { .. }, Err(Rejection::NoShardFree { remaining_ms: Some(_) })) => {
-                let earliest = if run.claims.has_free() { None } else { run.claims.next_deadline() };
-                Some((WaitKey::run(command), earliest.unwrap_or(now)))
+            // Without an Active shard only an unpark or the run's end can change the answer: both wake.
+            (Op::Claim { .. }, Err(Rejection::NoShardFree { .. })) => {
+                let earliest = run.claims.next_deadline().unwrap_or(Stamp(u64::MAX));
+                Some((WaitKey::run(command), if run.claims.has_free() { now } else { earliest }))
             }
             _ => None,
         }
@@ -52,14 +53,7 @@ impl State {
             Op::Release { lease } | Op::SplitReplace { lease, .. } => {
                 vec![WaitKey::shard(command, &lease.shard), run_key()]
             }
-            Op::Complete { lease, .. } | Op::Park { lease, .. } => {
-                let mut keys = vec![WaitKey::shard(command, &lease.shard)];
-                // With the last Active shard goes every claim's hope.
-                if self.run(&command.tenant, &command.run).is_ok_and(|run| run.counts.active == 0) {
-                    keys.push(run_key());
-                }
-                keys
-            }
+            Op::Complete { lease, .. } | Op::Park { lease, .. } => vec![WaitKey::shard(command, &lease.shard)],
             Op::Unpark { .. } | Op::SplitResidual { .. } | Op::CompleteRun => vec![run_key()],
             Op::FailRun { .. } | Op::CancelRun { .. } => self.woken_by_end(command),
             _ => Vec::new(),

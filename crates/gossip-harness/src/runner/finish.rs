@@ -21,7 +21,7 @@ pub(super) async fn drive(closer: &mut Caller, cluster: &Cluster, mix: &Mix, pat
             for shard in parked(closer, run).await {
                 let _ = closer.unpark(&shard).await;
             }
-            while Instant::now() < until && complete_one(closer, run).await {}
+            while Instant::now() < until && active(closer, run).await && complete_one(closer, run).await {}
         }
         if closer.end_run("complete-run", run).await.is_err() {
             // Cancelled before, or not to be finished.
@@ -36,6 +36,12 @@ async fn finished(closer: &Caller, run: &str) -> bool {
     read.is_ok_and(|run| {
         run.value.status != RunStatus::Active || (run.value.counts.active == 0 && run.value.counts.parked == 0)
     })
+}
+
+/// Whether there is something to claim: a claim waits for it otherwise.
+async fn active(closer: &Caller, run: &str) -> bool {
+    let read = closer.client().get_run(run, gossip_client::Consistency::Linearizable).await;
+    read.is_ok_and(|run| run.value.status == RunStatus::Active && run.value.counts.active > 0)
 }
 
 async fn parked(closer: &Caller, run: &str) -> Vec<String> {
