@@ -44,8 +44,11 @@ impl Run {
     /// Whether `lease` entitles its bearer to write. The record decides, not the bearer's copy.
     pub(super) fn admit_write(&self, cx: &Context, slot: Slot, lease: &LeaseRef) -> Result<(), Rejection> {
         let shard = self.shard(slot);
-        if shard.status.is_terminal() {
-            return Err(Rejection::ShardTerminal { status: shard.status });
+        match shard.status {
+            ShardStatus::Active => {}
+            // Says more than that the lease is gone, which it is too.
+            ShardStatus::Parked => return Err(Rejection::ShardParked),
+            status => return Err(Rejection::ShardTerminal { status }),
         }
         if lease.fence != shard.fence {
             if lease.fence < shard.fence && cx.planted.is(Mutant::FenceUnchecked) {

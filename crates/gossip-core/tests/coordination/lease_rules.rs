@@ -168,7 +168,9 @@ fn a_parked_shard_is_nobodys_until_it_is_unparked() {
     assert_eq!((view.status, view.reason.as_str(), view.lease), (ShardStatus::Parked, "broken", None));
     assert_eq!(world.refused("r", acquire("s", "w2")), Rejection::ShardParked);
     assert_eq!(world.refused("r", claim("w2")), Rejection::NoShardFree { remaining_ms: None });
-    assert_eq!(world.refused("r", checkpoint("s", "w1", 1, "n")), Rejection::LeaseExpired);
+    for fence in [0, 1, 2] {
+        assert_eq!(world.refused("r", checkpoint("s", "w1", fence, "n")), Rejection::ShardParked);
+    }
 
     assert_eq!(world.ok("r", unpark("s")), Answer::Unparked { fence: Fence(2) });
     assert_eq!(world.refused("r", checkpoint("s", "w1", 1, "n")), Rejection::FenceMismatch { current: Fence(2) });

@@ -290,8 +290,10 @@ impl ModelRun {
         let token = op.lease().unwrap();
         let at = self.at(&token.shard);
         let record = &mut self.shards[at];
-        if !matches!(record.status, ShardStatus::Active | ShardStatus::Parked) {
-            return Err(Rejection::ShardTerminal { status: record.status });
+        match record.status {
+            ShardStatus::Active => {}
+            ShardStatus::Parked => return Err(Rejection::ShardParked),
+            status => return Err(Rejection::ShardTerminal { status }),
         }
         if token.fence != record.fence {
             return Err(Rejection::FenceMismatch { current: record.fence });
