@@ -3,22 +3,26 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use gossip_core::consensus::Refusal;
 use gossip_core::coordination::answer::{Query, View};
 use gossip_core::coordination::{Answer, Invalid, Op, RunId, ShardId, ShardSpec};
 use gossip_proto::v1;
 use gossip_proto::v1::run_service_server::RunService;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::convert::{self, wire_run};
-use super::{Gate, Target, surprise, surprised_view};
+use super::{Gate, Target, error, surprise, surprised_view};
 
 type Reply<T> = Result<Response<T>, Status>;
 
 /// Changes within this time are told together.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// A node that has known no leader for this long, several elections, sees nothing of what is decided.
+const BLIND: Duration = Duration::from_secs(2);
 
 /// The service of runs.
 #[derive(Clone, Debug)]
@@ -51,6 +55,7 @@ impl Runs {
     /// Tells each change of the run until it has ended, the caller has gone or the node stops.
     async fn watch(self, request: v1::WatchRunRequest, out: mpsc::Sender<Result<v1::WatchRunResponse, Status>>) {
         let mut applied = self.0.core.applied();
+        let mut ready = self.0.core.ready();
         let mut draining = self.0.draining.clone();
         let mut consistency = v1::Consistency::Linearizable as i32;
         let mut seen = None;
@@ -73,14 +78,32 @@ impl Runs {
                 }
                 Err(status) => return drop(out.send(Err(status)).await),
             }
-            tokio::select! {
-                moved = applied.changed() => if moved.is_err() { return },
+            let blind = tokio::select! {
+                moved = applied.changed() => if moved.is_err() { return } else { false },
                 _ = draining.wait_for(|draining| *draining) => return,
                 () = out.closed() => return,
+                () = blind(&mut ready) => true,
+            };
+            if blind {
+                // What goes on is elsewhere: the caller looks there.
+                return drop(out.send(Err(error::refused(&Refusal::ReadUnconfirmed, None))).await);
             }
             tokio::time::sleep(GATHER).await;
         }
     }
+}
+
+/// Returns once this node could not serve for [`BLIND`] without a break.
+async fn blind(ready: &mut watch::Receiver<bool>) {
+    while ready.wait_for(|ready| !*ready).await.is_ok() {
+        match tokio::time::timeout(BLIND, ready.wait_for(|ready| *ready)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => break,
+            Err(_) => return,
+        }
+    }
+    // The core is gone, and so will the node be.
+    std::future::pending().await
 }
 
 fn spec(number: usize, spec: v1::ShardSpec) -> Result<ShardSpec, Invalid> {
