@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,6 +28,9 @@ const EXAMPLES: &str = "Examples:
 Exit codes: 0 stopped when asked, or removed from the cluster; 2 the command line, a port or the data folder is wrong,
 nothing was changed; 3 the node cannot trust its disk or cannot go on.";
 
+const ELECTION_TIMEOUT_MS: u64 = 200;
+const IN_FLIGHT_MIB: u32 = 64;
+
 /// One node of a gossip-rs cluster: hands out shards under leases with fencing epochs.
 #[derive(Debug, Parser)]
 #[command(name = "gossip-worker", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
@@ -46,7 +49,7 @@ pub enum Command {
     /// Start one node in a temporary folder and print what to type first
     Dev {
         /// Where to serve; port 0: a free one
-        #[arg(long, env = "GOSSIP_LISTEN", default_value = "127.0.0.1:7000")]
+        #[arg(long, env = "GOSSIP_LISTEN", default_value = crate::ctl::DEFAULT_ENDPOINT)]
         listen: SocketAddr,
     },
 }
@@ -92,11 +95,17 @@ pub struct NodeArgs {
     #[arg(long, env = "GOSSIP_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
     /// A follower that hears nothing for this long to twice as long campaigns, in milliseconds
-    #[arg(long, env = "GOSSIP_ELECTION_TIMEOUT_MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(50..=60_000))]
+    #[arg(long, env = "GOSSIP_ELECTION_TIMEOUT_MS", default_value_t = ELECTION_TIMEOUT_MS, value_parser = clap::value_parser!(u64).range(50..=60_000))]
     pub election_timeout_ms: u64,
     /// Entries applied between two snapshots
     #[arg(long, env = "GOSSIP_SNAPSHOT_ENTRIES", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(100..=10_000_000))]
     pub snapshot_entries: u64,
+    /// Mebibytes of entries applied between two snapshots, however few entries they are
+    #[arg(long, env = "GOSSIP_SNAPSHOT_MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub snapshot_mib: u64,
+    /// Mebibytes of requests under way before a new one is refused with OVERLOADED
+    #[arg(long, env = "GOSSIP_IN_FLIGHT_MIB", default_value_t = IN_FLIGHT_MIB, value_parser = clap::value_parser!(u32).range(16..=2_047))]
+    pub in_flight_mib: u32,
     /// Live shards that one tenant may have: counts at the founding of a cluster only, the same on each founder
     #[arg(long, env = "GOSSIP_SHARDS_PER_TENANT", default_value_t = 1_000_000)]
     pub shards_per_tenant: u64,
@@ -146,6 +155,8 @@ pub struct Settings {
     pub group: Config,
     /// Of the founding state.
     pub quotas: Quotas,
+    /// Bytes of requests under way before a new one is refused.
+    pub in_flight_bytes: u32,
     /// The file that bends the clocks.
     pub clock_control: Option<PathBuf>,
     /// Detours to peers.
@@ -242,6 +253,34 @@ impl Founding {
 }
 
 impl NodeArgs {
+    /// The flags of a cluster of one node.
+    pub fn alone(name: &str, listen: SocketAddr, data: &Path) -> Self {
+        let Quotas { shards_per_tenant, runs_per_tenant } = Quotas::default();
+        let defaults = Config::default();
+        NodeArgs {
+            id: Some(name.into()),
+            listen: Some(listen),
+            peers: Some(format!("{name}={listen}")),
+            join: None,
+            advertise: None,
+            data: Some(data.into()),
+            metrics_listen: None,
+            log_format: LogFormat::Text,
+            log: "info".into(),
+            election_timeout_ms: ELECTION_TIMEOUT_MS,
+            snapshot_entries: defaults.snapshot_entries,
+            snapshot_mib: defaults.snapshot_bytes >> 20,
+            in_flight_mib: IN_FLIGHT_MIB,
+            shards_per_tenant,
+            runs_per_tenant,
+            unsafe_testing: false,
+            clock_control: None,
+            peer_via: None,
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+
     /// The settings that these flags mean.
     ///
     /// # Errors
@@ -298,10 +337,14 @@ impl NodeArgs {
             group: Config {
                 tick: Duration::from_millis(self.election_timeout_ms) / election_ticks,
                 snapshot_entries: self.snapshot_entries,
+                snapshot_bytes: self.snapshot_mib << 20,
                 keep_entries: defaults.keep_entries.min(self.snapshot_entries / 2),
+                keep_bytes: (self.snapshot_mib << 20) / 4,
+                max_uncommitted_bytes: u64::from(self.in_flight_mib) << 20,
                 ..defaults
             },
             quotas: Quotas { shards_per_tenant: self.shards_per_tenant, runs_per_tenant: self.runs_per_tenant },
+            in_flight_bytes: self.in_flight_mib << 20,
             clock_control: self.clock_control,
             detours: self.peer_via.map(|via| pairs("--peer-via", &via)).transpose()?.unwrap_or_default(),
             planted,

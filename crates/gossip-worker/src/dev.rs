@@ -3,15 +3,9 @@
 use std::net::SocketAddr;
 
 use crate::config::{LogFormat, NodeArgs};
+use crate::ctl::DEFAULT_ENDPOINT;
 use crate::node::{self, Exit};
 use crate::telemetry;
-use clap::Parser;
-
-#[derive(Debug, Parser)]
-struct Flags {
-    #[command(flatten)]
-    node: NodeArgs,
-}
 
 /// Runs the node until it is told to stop; its folder goes with it.
 ///
@@ -22,10 +16,9 @@ pub fn run(listen: SocketAddr) -> Result<(), Exit> {
     let folder = tempfile::Builder::new().prefix("gossip-dev-").tempdir();
     let folder = folder.map_err(|e| Exit::Config(format!("no temporary folder: {e}")))?;
     let data = folder.path().display().to_string();
-    let (address, peers) = (listen.to_string(), format!("dev={listen}"));
-    let line = ["dev", "--id", "dev", "--listen", &address, "--peers", &peers, "--data", &data];
-    let flags = Flags::try_parse_from(line).map_err(|e| Exit::Config(e.to_string()))?;
-    let settings = flags.node.settings().map_err(|e| Exit::Config(e.to_string()))?;
+    // Not by way of a command line: the environment may hold flags that are meant for a real node.
+    let flags = NodeArgs::alone("dev", listen, folder.path());
+    let settings = flags.settings().map_err(|e| Exit::Config(e.to_string()))?;
     telemetry::start_logs("warn", LogFormat::Text).map_err(|e| Exit::Config(e.to_string()))?;
     node::runtime()?.block_on(node::run(settings, |serving| print!("{}", welcome(serving, &data))))
 }
@@ -37,12 +30,16 @@ fn free_port(listen: SocketAddr) -> Result<SocketAddr, Exit> {
 }
 
 fn welcome(serving: SocketAddr, data: &str) -> String {
+    // What gossipctl asks without being told.
+    let export = match serving.to_string() {
+        usual if usual == DEFAULT_ENDPOINT => String::new(),
+        other => format!("  export GOSSIP_ENDPOINTS={other}\n"),
+    };
     format!(
         "A node serves at {serving}; its data is in {data} until you press Ctrl-C.
 
 In another terminal:
-  export GOSSIP_ENDPOINTS={serving}
-  gossipctl status
+{export}  gossipctl status
   gossipctl run create demo
   gossipctl shard register demo a:..m b:m.. --start
   gossipctl claim demo --worker me --lease 30s

@@ -5,6 +5,7 @@ pub mod config;
 pub mod ctl;
 pub mod dev;
 pub mod driver;
+pub mod gauges;
 pub mod gossip;
 pub mod join;
 pub mod maelstrom;

@@ -24,6 +24,7 @@ use tower::util::MapResponseLayer;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::driver::{Driver, Handle, Parts, Stopped, Verdict};
+use crate::gauges;
 use crate::gossip::{Gossip, Known as GossipKnown, Packets};
 use crate::join::{self, Known};
 use crate::server::{Cluster, Gate, Runs, Shards, explain_oversize};
@@ -117,6 +118,10 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
     let (gossip, packets, hearsay) =
         Gossip::new(own, &members, clock, settings.planted, outbound, core.clone()).map_err(Exit::Fatal)?;
     tokio::spawn(gossip.run(switches.draining.subscribe()));
+    if settings.metrics_listen.is_some() {
+        let data = settings.data.clone();
+        tokio::spawn(gauges::report(core.clone(), move || folder_bytes(&data)));
+    }
     let roster = Roster::new(local.clone(), core.clone(), Arc::clone(&card));
     let routes = services(&settings, roster, &local, &core, (packets, hearsay), &switches).await;
     let server = tokio::spawn(serve(listener, routes));
@@ -215,8 +220,17 @@ fn start_core(settings: &Settings, local: &Local, stored: Stored) -> Result<Star
         shared.lock().unwrap_or_else(PoisonError::into_inner).send(message, members);
     };
     let system = |e: std::io::Error| Exit::Fatal(format!("the system gives no thread: {e}"));
-    let (driver, core) =
-        Driver::new(group, Parts { storage: stored.disk, clock, planted: settings.planted, send }).map_err(system)?;
+    let (driver, core) = Driver::new(
+        group,
+        Parts {
+            storage: stored.disk,
+            clock,
+            planted: settings.planted,
+            in_flight_bytes: settings.in_flight_bytes,
+            send,
+        },
+    )
+    .map_err(system)?;
     slot.get_or_init(|| core.clone());
     Ok((core, tokio::spawn(driver.run()), outbound))
 }

@@ -64,6 +64,11 @@ impl Claims {
         self.leased.first().map(|&(deadline, _)| deadline)
     }
 
+    /// Leases that no claim has found expired.
+    pub(super) fn leased(&self) -> usize {
+        self.leased.len()
+    }
+
     /// Whether a claim would find a shard without looking at leases.
     pub(super) fn has_free(&self) -> bool {
         !self.free.is_empty()

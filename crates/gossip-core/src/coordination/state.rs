@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::Answer;
+use super::answer::{Answer, ShardCounts};
 use super::command::{Command, Op};
 use super::error::Rejection;
 use super::ids::{Fence, OpId, RunId, Stamp, TenantId};
@@ -55,6 +55,10 @@ pub struct Totals {
     pub runs: u64,
     /// Shards, terminal ones counted.
     pub shards: u64,
+    /// The same by status.
+    pub by_status: ShardCounts,
+    /// Leases on record that no claim has found expired.
+    pub leases: u64,
     /// Answers kept for replays.
     pub op_log_entries: u64,
 }
@@ -92,7 +96,11 @@ impl State {
         for tenant in self.data.tenants.values() {
             totals.runs += tenant.runs.len() as u64;
             totals.shards += tenant.shards;
-            totals.op_log_entries += tenant.runs.values().map(|run| run.log.len() as u64).sum::<u64>();
+            for run in tenant.runs.values() {
+                totals.op_log_entries += run.log.len() as u64;
+                totals.by_status.add(run.counts);
+                totals.leases += run.claims.leased() as u64;
+            }
         }
         totals
     }

@@ -7,6 +7,9 @@ use gossip_client::ShardStatus;
 
 use super::parse;
 
+/// Where `gossip-worker dev` and the first node of every example serve.
+pub const DEFAULT_ENDPOINT: &str = "127.0.0.1:7001";
+
 const AFTER_HELP: &str = "\
 Keys are given as text, or as hexadecimal digits after 0x. Ranges are START..END without END; either may be missing.
 Times are written as 500ms, 30s, 5m, 1h.
@@ -46,7 +49,7 @@ pub struct Global {
         env = "GOSSIP_ENDPOINTS",
         value_name = "HOST:PORT,…",
         value_delimiter = ',',
-        default_value = "127.0.0.1:7001",
+        default_value = DEFAULT_ENDPOINT,
         global = true
     )]
     pub endpoints: Vec<String>,

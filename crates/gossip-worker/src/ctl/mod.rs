@@ -13,6 +13,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 use gossip_client::{Client, DEADLINE, Error, OpId, Options, TRANSPORT, UNREACHABLE};
 
+pub use args::DEFAULT_ENDPOINT;
 use args::{Cli, Command, Global, RunCommand};
 use call::Call;
 use show::Report;
@@ -131,9 +132,15 @@ async fn statuses(client: &Client, global: &Global, out: &mut dyn Write) -> Resu
 
 async fn watch(client: &Client, global: &Global, run: &str, out: &mut dyn Write) -> Result<(), Failure> {
     let mut watch = client.watch_run(run);
+    let mut said = String::new();
     while let Some(change) = watch.next().await {
-        print(out, global, &show::change(&change?.value))?;
-        out.flush()?;
+        let report = show::change(&change?.value);
+        // A renewal or a checkpoint changes nothing that is shown here.
+        if global.json || report.text != said {
+            print(out, global, &report)?;
+            out.flush()?;
+            said = report.text;
+        }
     }
     Ok(())
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use gossip_core::consensus::{Change, Consistency, Member, Members, NodeId, Refusal, Status, Token};
 use gossip_core::coordination::answer::View;
-use gossip_core::coordination::{Answer, Command, Rejection, TenantQuery};
+use gossip_core::coordination::{Answer, Command, Rejection, TenantQuery, Totals};
 use raft::eraftpb::Message;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 
+use super::budget::{Budget, Bytes, Place};
 use super::pump::Event;
 
 /// Why a request failed.
@@ -33,6 +34,8 @@ pub struct StatusPage {
     pub removed: bool,
     /// Active shards in the state as it stands here.
     pub active_shards: u64,
+    /// How much there is in that state.
+    pub totals: Totals,
 }
 
 /// What another node said of this one, after which it must stop.
@@ -57,10 +60,15 @@ pub struct ReadAnswer {
     pub lease_clock_ms: u64,
 }
 
+/// When a request that found no room may try again.
+const RETRY_AFTER: Duration = Duration::from_millis(50);
+
 /// A cheap, cloneable way to the core.
 #[derive(Clone, Debug)]
 pub struct Handle {
+    /// Without a bound of its own: what goes in has its place in the budget, or is one of few.
     events: UnboundedSender<Event>,
+    budget: Budget,
     tokens: Arc<AtomicU64>,
     applied: watch::Receiver<u64>,
     ready: watch::Receiver<bool>,
@@ -86,12 +94,13 @@ impl Drop for Abandon<'_> {
 impl Handle {
     pub(super) fn new(
         events: UnboundedSender<Event>,
+        budget: Budget,
         applied: watch::Receiver<u64>,
         ready: watch::Receiver<bool>,
         members: watch::Receiver<Members>,
     ) -> Self {
         let verdict = Arc::new(watch::channel(None).0);
-        Handle { events, tokens: Arc::new(AtomicU64::new(1)), applied, ready, members, verdict }
+        Handle { events, budget, tokens: Arc::new(AtomicU64::new(1)), applied, ready, members, verdict }
     }
 
     pub(super) fn send(&self, event: Event) {
@@ -99,11 +108,18 @@ impl Handle {
         let _ = self.events.send(event);
     }
 
-    async fn ask<T>(&self, make: impl FnOnce(Token, Reply<T>) -> Event) -> Result<T, Failure> {
+    async fn ask<T>(
+        &self,
+        bytes: usize,
+        make: impl FnOnce(Token, Reply<T>, (Place, Bytes)) -> Event,
+    ) -> Result<T, Failure> {
+        let Some(room) = self.budget.admit(bytes) else {
+            return Err(Failure::Refused(Refusal::Overloaded { retry_after: RETRY_AFTER }, None));
+        };
         let token = Token(self.tokens.fetch_add(1, Ordering::Relaxed));
         let (reply, answer) = oneshot::channel();
         let mut abandon = Abandon { handle: self, token, answered: false };
-        self.send(make(token, reply));
+        self.send(make(token, reply, room));
         let answer = answer.await;
         abandon.answered = true;
         // The core dropped the reply: the node is going down, and nobody knows what became of the request.
@@ -115,7 +131,7 @@ impl Handle {
     /// # Errors
     /// [`Failure`].
     pub async fn submit(&self, command: Command, wait: Duration) -> Result<Answer, Failure> {
-        self.ask(|token, reply| Event::Submit { token, command, wait, reply }).await
+        self.ask(command.size(), |token, reply, room| Event::Submit { token, command, wait, reply, room }).await
     }
 
     /// A read.
@@ -123,7 +139,7 @@ impl Handle {
     /// # Errors
     /// [`Failure`].
     pub async fn query(&self, query: TenantQuery, consistency: Consistency) -> Result<ReadAnswer, Failure> {
-        self.ask(|token, reply| Event::Query { token, query, consistency, reply }).await
+        self.ask(0, |token, reply, room| Event::Query { token, query, consistency, reply, room }).await
     }
 
     /// A change of members or leader; answers with the node concerned.
@@ -131,7 +147,7 @@ impl Handle {
     /// # Errors
     /// [`Failure`].
     pub async fn change(&self, change: Change) -> Result<NodeId, Failure> {
-        self.ask(|token, reply| Event::Change { token, change, reply }).await
+        self.ask(0, |token, reply, room| Event::Change { token, change, reply, room }).await
     }
 
     /// How the node stands; `None` when its core is gone.
@@ -141,9 +157,13 @@ impl Handle {
         answer.await.ok()
     }
 
-    /// A message of another node.
-    pub fn deliver(&self, message: Message) {
-        self.send(Event::Peer(Box::new(message)));
+    /// A message of another node. Waits while the core has more of them than it can take.
+    pub async fn deliver(&self, message: Message) {
+        let entries: usize = message.entries.iter().map(|entry| entry.data.len() + 64).sum();
+        let bytes = 256 + entries + message.get_snapshot().data.len();
+        if let Some(room) = self.budget.admit_peer(bytes).await {
+            self.send(Event::Peer(Box::new(message), room));
+        }
     }
 
     /// Another node cannot be reached at the moment.
@@ -189,5 +209,79 @@ impl Handle {
             Some(verdict) => verdict,
             None => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use gossip_core::coordination::{Op, OpId, RunId, TenantId};
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+    use super::*;
+
+    const BUDGET: u32 = 1 << 20;
+
+    fn handle() -> (Handle, UnboundedReceiver<Event>) {
+        let (events, queue) = unbounded_channel();
+        let watches = (watch::channel(0).1, watch::channel(false).1, watch::channel(Members::default()).1);
+        (Handle::new(events, Budget::new(BUDGET), watches.0, watches.1, watches.2), queue)
+    }
+
+    fn command(bytes: usize) -> Command {
+        Command {
+            tenant: TenantId::parse("tenant", "t").unwrap(),
+            run: RunId::parse("run", "r").unwrap(),
+            op_id: OpId(1),
+            op: Op::CreateRun { metadata: vec![0; bytes] },
+        }
+    }
+
+    fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn what_is_under_way_is_bounded_in_bytes_and_beyond_it_nothing_happens() {
+        let (handle, mut queue) = handle();
+        let half = BUDGET as usize / 2 - 1_000;
+        let mut first = pin!(handle.submit(command(half), Duration::ZERO));
+        let mut second = pin!(handle.submit(command(half), Duration::ZERO));
+        let mut third = pin!(handle.submit(command(half), Duration::ZERO));
+        assert!(poll(first.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
+        let Poll::Ready(Err(Failure::Refused(refusal, None))) = poll(third.as_mut()) else { panic!("it was let in") };
+        assert!(refusal.is_definite() && matches!(refusal, Refusal::Overloaded { .. }));
+        // Reads need next to nothing of it.
+        assert!(poll(pin!(handle.change(Change::TransferLeader { to: None })).as_mut()).is_pending());
+        // The bytes are held until the answer, wherever the request is by then.
+        let Some(Event::Submit { reply, room, .. }) = queue.try_recv().ok() else { panic!("another event") };
+        let (place, bytes) = room;
+        drop(place);
+        let mut fourth = pin!(handle.submit(command(half), Duration::ZERO));
+        assert!(poll(fourth.as_mut()).is_ready());
+        drop(bytes);
+        let _ = reply.send(Err(Failure::Refused(Refusal::Stopping, None)));
+        let mut fifth = pin!(handle.submit(command(half), Duration::ZERO));
+        assert!(poll(fifth.as_mut()).is_pending());
+    }
+
+    #[test]
+    fn the_queue_is_bounded_in_number() {
+        let (handle, mut queue) = handle();
+        let mut asked = Vec::new();
+        for _ in 0..20_000 {
+            let mut change = Box::pin(handle.change(Change::TransferLeader { to: None }));
+            if poll(change.as_mut()).is_ready() {
+                break;
+            }
+            asked.push(change);
+        }
+        assert!(asked.len() < 10_000, "{} requests are queued", asked.len());
+        // The core took one: there is room for one.
+        assert!(matches!(queue.try_recv(), Ok(Event::Change { .. })));
+        assert!(poll(pin!(handle.change(Change::TransferLeader { to: None })).as_mut()).is_pending());
     }
 }

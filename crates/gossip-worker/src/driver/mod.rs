@@ -1,5 +1,6 @@
 //! The tokio driver's heart: one task that owns the group, pumps it, and holds back what is not durable yet.
 
+mod budget;
 mod handle;
 mod pump;
 

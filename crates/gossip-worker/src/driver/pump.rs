@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use super::budget::{Budget, Bytes, Place};
 use super::handle::{Failure, Handle, ReadAnswer, Reply, StatusPage};
 use super::{ServiceGroup, ServiceInput, ServiceOutput};
 use crate::clock::Clock;
@@ -24,12 +25,12 @@ const BATCH: usize = 512;
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Submit { token: Token, command: Command, wait: Duration, reply: Reply<Answer> },
-    Query { token: Token, query: TenantQuery, consistency: Consistency, reply: Reply<ReadAnswer> },
-    Change { token: Token, change: Change, reply: Reply<NodeId> },
+    Submit { token: Token, command: Command, wait: Duration, reply: Reply<Answer>, room: (Place, Bytes) },
+    Query { token: Token, query: TenantQuery, consistency: Consistency, reply: Reply<ReadAnswer>, room: (Place, Bytes) },
+    Change { token: Token, change: Change, reply: Reply<NodeId>, room: (Place, Bytes) },
     Cancel(Token),
     Status(oneshot::Sender<StatusPage>),
-    Peer(Box<Message>),
+    Peer(Box<Message>, #[expect(dead_code, reason = "held for its end")] Bytes),
     Unreachable(NodeId),
     SnapshotSent(NodeId, bool),
     Stored(Report),
@@ -56,6 +57,8 @@ pub struct Parts<S, F> {
     pub clock: Clock,
     /// The planted bug.
     pub planted: Planted,
+    /// Bytes of requests under way before a new one is refused.
+    pub in_flight_bytes: u32,
     /// Takes messages for other nodes, with the members as they stand. Must not block.
     pub send: F,
 }
@@ -75,7 +78,8 @@ pub struct Driver<F> {
     events: UnboundedReceiver<Event>,
     writer: Writer,
     send: F,
-    waiting: BTreeMap<Token, Waiting>,
+    /// Who waits, with the bytes of the request.
+    waiting: BTreeMap<Token, (Waiting, Bytes)>,
     /// Messages that wait for a write.
     held: VecDeque<(Ticket, Box<Message>)>,
     durable: Ticket,
@@ -101,7 +105,7 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
         let (applied, applied_seen) = watch::channel(0);
         let (ready, ready_seen) = watch::channel(false);
         let (members, members_seen) = watch::channel(group.members().clone());
-        let handle = Handle::new(sender, applied_seen, ready_seen, members_seen);
+        let handle = Handle::new(sender, Budget::new(parts.in_flight_bytes), applied_seen, ready_seen, members_seen);
         let driver = Driver {
             group,
             clock: parts.clock,
@@ -161,16 +165,16 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
 
     fn accept(&mut self, event: Event, inputs: &mut Vec<ServiceInput>) -> Option<Stopped> {
         match event {
-            Event::Submit { token, command, wait, reply } => {
-                self.waiting.insert(token, Waiting::Answer(reply));
+            Event::Submit { token, command, wait, reply, room: (_, bytes) } => {
+                self.waiting.insert(token, (Waiting::Answer(reply), bytes));
                 inputs.push(ServiceInput::Submit { token, command, wait });
             }
-            Event::Query { token, query, consistency, reply } => {
-                self.waiting.insert(token, Waiting::Read(reply));
+            Event::Query { token, query, consistency, reply, room: (_, bytes) } => {
+                self.waiting.insert(token, (Waiting::Read(reply), bytes));
                 inputs.push(ServiceInput::Query { token, query, consistency });
             }
-            Event::Change { token, change, reply } => {
-                self.waiting.insert(token, Waiting::Change(reply));
+            Event::Change { token, change, reply, room: (_, bytes) } => {
+                self.waiting.insert(token, (Waiting::Change(reply), bytes));
                 inputs.push(ServiceInput::Change { token, change });
             }
             Event::Cancel(token) => {
@@ -181,11 +185,12 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
             Event::Status(reply) => {
                 let members = self.group.members().clone();
                 let removed = self.group.is_removed();
-                let active_shards = self.group.machine().active_shards();
+                let totals = self.group.machine().totals();
+                let active_shards = totals.by_status.active;
                 // Whoever asked may have gone.
-                let _ = reply.send(StatusPage { status: self.group.status(), members, removed, active_shards });
+                let _ = reply.send(StatusPage { status: self.group.status(), members, removed, active_shards, totals });
             }
-            Event::Peer(message) => inputs.push(ServiceInput::Message(message)),
+            Event::Peer(message, _) => inputs.push(ServiceInput::Message(message)),
             Event::Unreachable(node) => inputs.push(ServiceInput::Unreachable(node)),
             Event::SnapshotSent(node, arrived) => inputs.push(ServiceInput::SnapshotSent(node, arrived)),
             Event::Stored(Report::Durable(ticket)) => {
@@ -230,19 +235,19 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
         // A request that was cancelled has nobody waiting any more; a reply whose caller has gone is dropped.
         match output {
             Output::Applied { token, answer, .. } => {
-                if let Some(Waiting::Answer(reply)) = self.waiting.remove(&token) {
+                if let Some((Waiting::Answer(reply), _)) = self.waiting.remove(&token) {
                     let _ = reply.send(answer.map_err(Failure::Rejected));
                 }
             }
             Output::Read { token, applied, view } => {
-                if let Some(Waiting::Read(reply)) = self.waiting.remove(&token) {
+                if let Some((Waiting::Read(reply), _)) = self.waiting.remove(&token) {
                     let lease_clock_ms = self.group.machine().clock().0;
                     let read = view.map(|view| ReadAnswer { view, applied, lease_clock_ms });
                     let _ = reply.send(read.map_err(Failure::Rejected));
                 }
             }
             Output::Changed { token, node } => {
-                if let Some(Waiting::Change(reply)) = self.waiting.remove(&token) {
+                if let Some((Waiting::Change(reply), _)) = self.waiting.remove(&token) {
                     let _ = reply.send(Ok(node));
                 }
             }
@@ -259,9 +264,9 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
         let member = self.group.members().nodes.iter().find(|m| Some(m.id) == leader).cloned();
         let failure = Failure::Refused(refusal, member);
         match self.waiting.remove(&token) {
-            Some(Waiting::Answer(reply)) => drop(reply.send(Err(failure))),
-            Some(Waiting::Read(reply)) => drop(reply.send(Err(failure))),
-            Some(Waiting::Change(reply)) => drop(reply.send(Err(failure))),
+            Some((Waiting::Answer(reply), _)) => drop(reply.send(Err(failure))),
+            Some((Waiting::Read(reply), _)) => drop(reply.send(Err(failure))),
+            Some((Waiting::Change(reply), _)) => drop(reply.send(Err(failure))),
             None => {}
         }
     }

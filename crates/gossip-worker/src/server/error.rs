@@ -57,10 +57,3 @@ pub(super) fn failed(failure: Failure) -> Status {
         Failure::Refused(refusal, leader) => refused(&refusal, leader.as_ref()),
     }
 }
-
-pub(super) fn reason(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Rejected(rejection) => rejection.reason(),
-        Failure::Refused(refusal, _) => refusal.reason(),
-    }
-}

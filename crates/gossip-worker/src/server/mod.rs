@@ -12,7 +12,7 @@ pub use oversize::explain as explain_oversize;
 pub use runs::Runs;
 pub use shards::Shards;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gossip_core::consensus::Refusal;
 use gossip_core::coordination::answer::{Query, View};
@@ -61,28 +61,54 @@ impl Gate {
     }
 
     async fn mutate(&self, target: Target<'_>, wait_ms: u64, op: Result<Op, Invalid>) -> Result<Answer, Status> {
+        let (started, name) = (Instant::now(), op.as_ref().map_or("malformed", Op::name));
+        let outcome = self.carry_out(target, wait_ms, op).await;
+        count(name, started, outcome.as_ref().err());
+        outcome
+    }
+
+    async fn carry_out(&self, target: Target<'_>, wait_ms: u64, op: Result<Op, Invalid>) -> Result<Answer, Status> {
         let command = command(target, op).map_err(error::invalid)?;
         command.check().map_err(error::rejected)?;
         if *self.draining.borrow() {
             return Err(ErrorDetail::new("STOPPING", "the node is stopping").into_status());
         }
         let wait = Duration::from_millis(wait_ms).min(LONGEST_WAIT);
-        let name = command.op.name();
-        let outcome = self.core.submit(command, wait).await;
-        let reason = outcome.as_ref().err().map_or("OK", error::reason);
-        metrics::counter!("gossip_operations_total", "operation" => name, "outcome" => reason).increment(1);
-        match outcome {
+        match self.core.submit(command, wait).await {
             Ok(answer) => Ok(answer),
             Err(failure) => Err(error::failed(self.hinted(failure).await)),
         }
     }
 
     async fn read(&self, tenant: &str, consistency: i32, query: Result<Query, Invalid>) -> Result<ReadAnswer, Status> {
+        let (started, name) = (Instant::now(), query.as_ref().map_or("malformed", read_name));
+        let outcome = self.look(tenant, consistency, query).await;
+        count(name, started, outcome.as_ref().err());
+        outcome
+    }
+
+    async fn look(&self, tenant: &str, consistency: i32, query: Result<Query, Invalid>) -> Result<ReadAnswer, Status> {
         let tenant = TenantId::parse("tenant", tenant).map_err(error::invalid)?;
         let query = TenantQuery { tenant, query: query.map_err(error::invalid)? };
         let consistency = convert::consistency(consistency).map_err(error::invalid)?;
         self.core.query(query, consistency).await.map_err(error::failed)
     }
+}
+
+fn read_name(query: &Query) -> &'static str {
+    match query {
+        Query::Run { .. } => "get-run",
+        Query::Runs { .. } => "list-runs",
+        Query::Shard { .. } => "get-shard",
+        Query::Shards { .. } => "list-shards",
+    }
+}
+
+/// Counts a call that was answered: every refusal too, whoever refused it.
+fn count(operation: &'static str, started: Instant, refusal: Option<&Status>) {
+    let reason = refusal.map_or_else(|| "OK".to_owned(), |status| ErrorDetail::from_status(status).reason);
+    metrics::counter!("gossip_operations_total", "operation" => operation, "outcome" => reason).increment(1);
+    metrics::histogram!("gossip_operation_seconds", "operation" => operation).record(started.elapsed().as_secs_f64());
 }
 
 fn command(target: Target<'_>, op: Result<Op, Invalid>) -> Result<Command, Invalid> {

@@ -11,7 +11,11 @@ use super::error::rejected;
 /// The answer as it is, unless it is such a refusal.
 pub fn explain(response: Response<Body>) -> Response<Body> {
     match Status::from_header_map(response.headers()).as_ref().and_then(too_large) {
-        Some(rejection) => rejected(rejection).into_http(),
+        Some(rejection) => {
+            let outcome = rejection.reason();
+            metrics::counter!("gossip_operations_total", "operation" => "oversize", "outcome" => outcome).increment(1);
+            rejected(rejection).into_http()
+        }
         None => response,
     }
 }

@@ -143,7 +143,7 @@ impl Inbound {
     }
 
     /// Takes one frame; `false` when it breaks the rules.
-    fn take(&self, from: u64, frame: v1::PeerMessage, snapshot: &mut Snapshot) -> bool {
+    async fn take(&self, from: u64, frame: v1::PeerMessage, snapshot: &mut Snapshot) -> bool {
         match frame.message {
             Some(Frame::SnapshotBytes(bytes)) => return snapshot.announce(bytes),
             Some(Frame::SnapshotPart(part)) => return snapshot.extend(&part),
@@ -154,7 +154,7 @@ impl Inbound {
                 match codec::decode(message, data) {
                     Some(message) if message.from == from && message.to == self.roster.local.id => {
                         if *self.met.borrow() {
-                            self.roster.core.deliver(message);
+                            self.roster.core.deliver(message).await;
                         }
                     }
                     _ => metrics::counter!("gossip_peer_refused_messages_total").increment(1),
@@ -215,7 +215,7 @@ impl PeerService for Inbound {
                 _ = draining.wait_for(|draining| *draining) => return Ok(Response::new(v1::PeerClosed {})),
             };
             let Some(frame) = frame else { return Ok(Response::new(v1::PeerClosed {})) };
-            if !self.take(hello.from, frame, &mut snapshot) {
+            if !self.take(hello.from, frame, &mut snapshot).await {
                 return Err(ErrorDetail::new("INVALID_ARGUMENT", "a snapshot's parts are not what was announced")
                     .with("field", "snapshot_part")
                     .into_status());
