@@ -5,11 +5,25 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use gossip_client::{Cursor, OpId};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::kit::{Cluster, RUN};
 
-/// Enough to run out of file descriptors where 1,024 are given, few enough for any machine that tests.
-const IDLE: usize = 1500;
+/// Connections that say nothing, as many as this machine lets one process open; the nodes raise their own limit by themselves.
+const IDLE: usize = 10_000;
+
+/// How many of them this process may open, with some left for the rest of the test.
+fn idle() -> usize {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    // Where it is not permitted the present limit counts.
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    let room = usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(500);
+    if room < IDLE {
+        eprintln!("{room} of {IDLE} idle connections: this process may not open more files");
+    }
+    room.min(IDLE)
+}
 
 #[tokio::test]
 async fn garbage_on_the_ports() {
@@ -17,7 +31,7 @@ async fn garbage_on_the_ports() {
     cluster.prepare(1).await;
     let lease = Duration::from_secs(600);
     let grant = cluster.client.acquire(OpId::random(), RUN, "s0", "w1", lease, Duration::ZERO).await.unwrap();
-    let mut open = Vec::new();
+    let (idle, mut open) = (idle(), Vec::new());
     for node in &cluster.nodes {
         let mut noise = TcpStream::connect(&node.address).unwrap();
         let bytes: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -27,7 +41,7 @@ async fn garbage_on_the_ports() {
         let mut half = TcpStream::connect(&node.address).unwrap();
         half.write_all(b"PRI * HTTP/2.0\r\n").unwrap();
         open.push(half);
-        open.extend((0..IDLE / 3).map(|_| TcpStream::connect(&node.address).unwrap()));
+        open.extend((0..idle / 3).map(|_| TcpStream::connect(&node.address).unwrap()));
     }
     let leader = cluster.at(cluster.leader().await);
     let huge = leader.create_run(OpId::random(), "huge", vec![0; 100 << 20]).await.unwrap_err();

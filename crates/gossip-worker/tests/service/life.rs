@@ -1,10 +1,14 @@
 //! One node, every call: what is answered, and what is refused with which details.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use gossip_client::{Consistency, Cursor, OpId, RunStatus, ShardStatus};
 
-use crate::kit::{Cluster, RUN};
+use nix::sys::signal::Signal;
+
+use crate::kit::{Cluster, PATIENCE, RUN, free_addresses};
 
 const LEASE: Duration = Duration::from_secs(30);
 const NOW: Duration = Duration::ZERO;
@@ -63,6 +67,93 @@ async fn a_run_from_its_creation_to_its_deletion() {
     client.delete_run(OpId::random(), RUN).await.unwrap();
     let gone = client.get_run(RUN, Consistency::Linearizable).await.unwrap_err();
     assert_eq!(gone.reason, "RUN_NOT_FOUND");
+}
+
+fn scrape(address: &str) -> String {
+    let mut connection = TcpStream::connect(address).unwrap();
+    write!(connection, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    connection.read_to_string(&mut page).unwrap();
+    page
+}
+
+#[tokio::test]
+async fn metrics_tell_of_reads_of_refusals_and_of_what_there_is() {
+    let address = free_addresses(1).remove(0);
+    let cluster = Cluster::start(1, &["--metrics-listen", &address]).await;
+    cluster.prepare(3).await;
+    let client = &cluster.client;
+    client.acquire(OpId::random(), RUN, "s1", "w1", LEASE, NOW).await.unwrap();
+    client.acquire(OpId::random(), RUN, "s1", "w2", LEASE, NOW).await.unwrap_err();
+    client.acquire(OpId::random(), RUN, "no/name", "w2", LEASE, NOW).await.unwrap_err();
+    client.get_run(RUN, Consistency::Linearizable).await.unwrap();
+    client.get_run("none", Consistency::Stale).await.unwrap_err();
+    crate::kit::until("the gauges", async || scrape(&address).contains("gossip_shards{status=\"active\"} 3")).await;
+    let page = scrape(&address);
+    for line in [
+        "# HELP gossip_operations_total ",
+        "gossip_operations_total{operation=\"acquire\",outcome=\"OK\"} 1",
+        "gossip_operations_total{operation=\"acquire\",outcome=\"LEASE_HELD\"} 1",
+        "gossip_operations_total{operation=\"malformed\",outcome=\"INVALID_ARGUMENT\"} 1",
+        "gossip_operations_total{operation=\"get-run\",outcome=\"OK\"} 1",
+        "gossip_operations_total{operation=\"get-run\",outcome=\"RUN_NOT_FOUND\"} 1",
+        "gossip_operation_seconds_bucket{operation=\"acquire\",le=\"60\"} 2",
+        "gossip_runs 1",
+        "gossip_leases 1",
+        "gossip_raft_log_entries ",
+        "gossip_raft_log_bytes ",
+        "gossip_raft_snapshot_index 1",
+        "gossip_store_bytes ",
+    ] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+    let helped = |name: &str| page.contains(&format!("# HELP {name} "));
+    let typed = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let without: Vec<&str> = typed.filter(|name| !helped(name)).collect();
+    assert!(without.is_empty(), "nobody says what these are: {without:?}");
+}
+
+#[tokio::test]
+async fn a_watch_on_a_node_that_is_cut_off_ends() {
+    let cluster = Cluster::start(3, &[]).await;
+    cluster.prepare(1).await;
+    let leader = cluster.leader().await;
+    let alone = (leader + 1) % 3;
+    let mut watch = cluster.at(alone).watch_run(RUN);
+    assert!(watch.next().await.unwrap().is_ok());
+    let others: Vec<usize> = (0..3).filter(|&node| node != alone).collect();
+    others.iter().for_each(|&node| cluster.nodes[node].signal(Signal::SIGSTOP));
+    let ended = tokio::time::timeout(PATIENCE, watch.next()).await.expect("the watch goes on in silence");
+    let error = ended.unwrap().unwrap_err();
+    assert_eq!((error.reason.as_str(), error.definite), ("READ_UNCONFIRMED", true));
+    others.iter().for_each(|&node| cluster.nodes[node].signal(Signal::SIGCONT));
+    let mut watch = cluster.client.watch_run(RUN);
+    assert!(watch.next().await.unwrap().is_ok());
+}
+
+/// The line is at the leader: nobody polls through the log meanwhile.
+#[tokio::test]
+async fn a_claim_waits_for_a_shard_to_come_back() {
+    let cluster = Cluster::start(1, &[]).await;
+    cluster.prepare(1).await;
+    let client = &cluster.client;
+    let grant = client.acquire(OpId::random(), RUN, "s0", "w1", LEASE, NOW).await.unwrap();
+    client.park(OpId::random(), RUN, &grant.lease, "odd").await.unwrap();
+    let waiting = cluster.client.clone();
+    let waiter = tokio::spawn(async move { waiting.claim(OpId::random(), RUN, "w2", LEASE, LEASE).await });
+    let in_line = async || client.status().await.is_ok_and(|status| status.waiters == 1);
+    crate::kit::until("a waiter in line", in_line).await;
+    let before = client.status().await.unwrap().last_index;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(client.status().await.unwrap().last_index, before, "it polls through the log");
+    client.unpark(OpId::random(), RUN, "s0").await.unwrap();
+    let grant = waiter.await.unwrap().unwrap();
+    let waiting = cluster.client.clone();
+    let waiter = tokio::spawn(async move { waiting.claim(OpId::random(), RUN, "w3", LEASE, LEASE).await });
+    client.complete(OpId::random(), RUN, &grant.lease, None).await.unwrap();
+    crate::kit::until("a waiter in line", in_line).await;
+    client.complete_run(OpId::random(), RUN).await.unwrap();
+    assert_eq!(waiter.await.unwrap().unwrap_err().reason, "RUN_ENDED");
 }
 
 #[tokio::test]

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use crate::kit::{Cluster, Node, free_addresses, run_to_end, until};
+use crate::kit::{Cluster, Node, free_addresses, program, run_to_end, until};
 
 fn refused(args: &[&str], code: i32, says: &str) {
     let output = run_to_end(args);
@@ -148,6 +151,21 @@ async fn a_node_that_nobody_lets_in_says_so_and_can_be_stopped() {
     assert!(!fs::exists(folder.path().join("n4")).unwrap(), "nobody has answered, and a folder was made");
     node.signal(Signal::SIGTERM);
     assert_eq!(node.ended().code(), Some(0), "{}", node.log());
+}
+
+#[test]
+fn what_the_environment_holds_for_real_nodes_does_not_reach_dev() {
+    let mut command = program();
+    command.args(["dev", "--listen", "127.0.0.1:0"]).env("GOSSIP_JOIN", "127.0.0.1:1").env("GOSSIP_ID", "n7");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    // It may have ended by itself, which is what this test is about.
+    let _ = kill(pid, Signal::SIGTERM);
+    let output = child.wait_with_output().unwrap();
+    assert!(first.starts_with("A node serves at 127.0.0.1:"), "{first}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success());
 }
 
 #[tokio::test]
