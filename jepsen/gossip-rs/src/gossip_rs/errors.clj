@@ -21,7 +21,8 @@
 
 (def node-refusals
   "Reasons of a node that did not take the request. Definite."
-  #{:not-leader :overloaded :read-unconfirmed :change-in-progress :bad-change :stopping :cluster-mismatch})
+  #{:not-leader :overloaded :read-unconfirmed :change-in-progress :bad-change :stopping :cluster-mismatch :node-removed
+    :node-replaced})
 
 (def open-reasons
   "The request may have been applied, or may still be."

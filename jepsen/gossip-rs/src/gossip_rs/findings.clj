@@ -4,9 +4,10 @@
 
 (defn- knossos
   [{:keys [anomalies]}]
-  (for [[shard {:keys [at op]}] anomalies]
+  (for [[shard {:keys [at op claim beside]}] anomalies]
     {:id "L", :shard shard, :at [at]
-     :message (str "shard " shard ": no order of its calls explains this " (some-> (:f op) name))}))
+     :message (str "shard " shard ": no order of its calls explains this " (some-> (:f op) name)
+                   (when claim (str " but the lost claim " claim ", which shard " beside " needs")))}))
 
 (defn- elle
   [{:keys [valid? anomaly-types at foreign]}]

@@ -2,11 +2,12 @@
   "Each shard's history as a linearizability checker wants it: one operation for each effect. Pure.
 
   Calls under one op id with one payload have one effect, so they become one operation: from the first invocation to the
-  first answer, with what that answer says. Later answers are replays of it, which S5 judges. The making of a shard stands
-  in its history, and so do the end of its run and each fresh read of the run. A shard whose making nobody was told of
-  begins as unknown."
+  first answer, with what that answer says. Later answers are replays of it, which S5 judges, unless the first may have been
+  forgotten. The making of a shard stands in its history, and so do the end of its run and each fresh read of the run. A
+  shard whose making nobody was told of begins as unknown."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts]
+            [gossip-rs.invariants.oplog :as oplog]
             [gossip-rs.model :as model]))
 
 (def ^:private shard-fs
@@ -17,15 +18,37 @@
   [{:keys [f in index]}]
   (if (:op-id in) [f in] index))
 
+(def ^:private makes-fence
+  #{:acquire :claim :unpark})
+
+(defn- join
+  "Tries of one operation, in order of invocation, as the calls that they are: one, if no answer can have been forgotten
+  between them. Else its op id was a new request: an answer that differs is one of another call, and a try that was never
+  answered may have happened beside the known one. Only what makes a fence can do anything twice; a write of that age
+  repeats what is there or meets a fence that has passed."
+  [log [call & more]]
+  (loop [known call, others [], [call & more] more]
+    (if (nil? call)
+      (conj others known)
+      (let [forgotten? (and (makes-fence (:f call)) (oplog/may-have-forgotten? log known (:index known) (:end call)))
+            answered   (assoc call :index (:index known))]
+        (cond (and forgotten? (not (h/ok? call)))
+              (recur known (conj others call) more)
+
+              (and forgotten? (h/ok? known) (not= (oplog/answer known) (oplog/answer call)))
+              (recur answered (conj others known) more)
+
+              :else
+              (recur (if (and (h/ok? call) (< (:end call) (:end known))) answered known)
+                     (cond-> others (and forgotten? (h/open? known)) (conj known))
+                     more))))))
+
 (defn merge-tries
-  "Calls with one op id and one payload as one call. Refused ones changed nothing."
-  [calls]
-  (for [[_ tries] (group-by operation (remove h/failed? calls))
-        :let [tries    (sort-by :index tries)
-              answered (first (sort-by :end (filter h/ok? tries)))]]
-    (if answered
-      (assoc answered :index (:index (first tries)))
-      (first tries))))
+  "Calls with one op id and one payload as one call, as long as the service (`log` says) remembers its answer. Refused ones
+  changed nothing."
+  [log calls]
+  (mapcat (fn [[_ tries]] (join log (sort-by :index tries)))
+          (group-by operation (remove h/failed? calls))))
 
 (defn- shard-runs
   "The run of each shard. Reads of runs tell it of children whose split was never answered."
@@ -37,9 +60,11 @@
 
 (defn- births
   "The making of each shard: {shard [call]}. A registration that was tried twice made it once; so did a split whose first
-  answer was lost. The child with the lowest range goes on from its parent's cursor, which no answer tells; others have none."
+  answer was lost. The child with the lowest range goes on from its parent's cursor, which no answer tells; others have none.
+  Fences begin at 0, or where those of the deleted runs ended, which no answer tells either."
   [{:keys [calls made]}]
-  (let [begun (reduce #(update %1 (operation %2) (fnil min h/open-end) (:index %2)) {} (remove h/failed? calls))]
+  (let [deleted (reduce min h/open-end (map :index (remove h/failed? (filter #(= :delete-run (:f %)) calls))))
+        begun (reduce #(update %1 (operation %2) (fnil min h/open-end) (:index %2)) {} (remove h/failed? calls))]
     (reduce (fn [births [[shard _] tries]]
               (let [{:keys [start end root? call]} (first (sort-by (comp :end :call) tries))
                     lowest (first (sort-by #(or (facts/bound (:start %)) "") (:children (:out call))))]
@@ -48,7 +73,8 @@
                                :f     :create
                                :index (reduce min (map (comp begun operation :call) tries))
                                :out   (cond-> {:start start, :end end}
-                                        (or root? (not= shard (:shard lowest))) (assoc :cursor nil))))))
+                                        (or root? (not= shard (:shard lowest))) (assoc :cursor nil)
+                                        (<= (:end call) deleted)                (assoc :fence 0))))))
             {}
             (group-by (juxt :shard :from) made))))
 
@@ -71,31 +97,83 @@
 (defn- told-fence
   "The fence that a call's answer tells that the call made."
   [{:keys [f out] :as call}]
-  (when (and (h/ok? call) (#{:acquire :claim :unpark} f))
+  (when (and (h/ok? call) (makes-fence f))
     (:fence out)))
 
-(defn untold-fences
-  "The fences that were passed and that no answer tells of, in order; nil, anything, when a grant was answered without one."
+(defn- holders
+  "Who is known to have held the shard under which fence: {fence #{worker}}."
   [calls]
-  (let [told (filter #(and (h/ok? %) (#{:acquire :claim :unpark} (:f %))) calls)]
-    (when (every? told-fence told)
-      (apply sorted-set (remove (into #{} (map told-fence) told)
-                                (range 1 (inc (reduce max 0 (keep (comp :fence :out) calls)))))))))
+  (reduce (fn [holders {:keys [f out] :as call}]
+            (let [{:keys [fence worker]} out]
+              (cond-> holders
+                (and (h/ok? call) (or (facts/lease-writes f) (= :read-shard f)) fence worker)
+                (update fence (fnil conj #{}) worker))))
+          {}
+          calls))
+
+(defn fences
+  "What a shard's calls tell of its fences, beside which `claims` were lost:
+
+    :passed    those that operations without an answer may have made, in order: no answer tells of them, and they were
+               passed. One above all that were seen makes no difference, unless a read shows the shard without its fence
+    :untold    the same as a set; nil, anything, when a grant was answered without its fence
+    :from      the lowest at which the shard surely was: those above it were made, each by one operation
+    :hidden?   whether a read shows the shard without its fence"
+  [calls claims]
+  (let [makers  (filter (comp makes-fence :f) calls)
+        told    (when (every? told-fence (filter h/ok? makers)) (into #{} (keep told-fence) makers))
+        seen    (keep (comp :fence :out) calls)
+        surely  (keep (comp :fence :out) (filter #(or (h/ok? %) (= :create (:f %))) calls))
+        hidden? (boolean (some #(and (= :read-shard (:f %)) (h/ok? %) (nil? (:fence (:out %)))) calls))
+        highest (cond-> (reduce max 0 seen)
+                  hidden? (+ (count claims) (count (filter h/open? makers))))
+        passed  (remove (or told #{}) (range (max 1 (reduce min highest seen)) (inc highest)))]
+    {:passed  (vec passed)
+     :untold  (when told (into (sorted-set) passed))
+     :from    (reduce min highest surely)
+     :hidden? hidden?}))
+
+(defn- open-grant
+  [index out]
+  {:f :acquire, :type :info, :index index, :end h/open-end, :in {}, :out out})
+
+(defn- counted-grants
+  "Of the fences that were passed untold, those that lost claims may have made.
+
+  Claims are alike, so the nth such fence needs no more than that n claims were invoked before it; if its holder is known, n
+  claims of that worker for the nth fence under which that worker was."
+  [calls claims {:keys [passed from]}]
+  (let [; These may have made some of those fences, each one at most, so that a later fence needs fewer claims.
+        silent  (count (filter #(and (or (makes-fence (:f %)) (#{:fail-run :cancel-run} (:f %))) (not (told-fence %))) calls))
+        begins  (vec (sort (map :index claims)))
+        known   (holders calls)
+        holder  (fn [fence] (when (= 1 (count (known fence))) (first (known fence))))
+        of      (fn [worker] (vec (sort (map :index (filter #(contains? #{worker nil} (:worker (:in %))) claims)))))
+        ; The first may be where the shard began.
+        unmade  (count (take-while #(<= % from) passed))
+        made    (drop unmade passed)
+        nth-of  (fn [begins before] (get begins (max 0 (- before silent))))]
+    (for [[place fence] (map-indexed vector (take (+ unmade silent (count begins)) passed))
+          :let [place  (max 0 (- place unmade))
+                worker (holder fence)
+                any    (nth-of begins place)
+                own    (if worker
+                         (nth-of (of worker) (count (filter #(= worker (holder %)) (take place made))))
+                         any)]
+          :when (and any own)]
+      (open-grant (max any own) (cond-> {:fence fence} worker (assoc :worker worker))))))
 
 (defn lost-grants
   "What `claims` whose answer was lost may have been granted of the shard that `calls` are about, as open acquires.
 
   Such a claim may have been granted any shard of its run, under any fence. As so many claims beside each shard they make
-  a search hopeless, and needless: a grant matters only if it made a fence that was passed, and that no answer tells of.
-  Claims are alike, so the nth such fence needs no more than that n claims were invoked before it. Who claimed is left open."
-  [calls claims untold]
-  (let [; These may have made some of those fences, each one at most, so that a later fence needs fewer claims.
-        silent (count (filter #(and (#{:acquire :claim :unpark :fail-run :cancel-run} (:f %)) (not (told-fence %))) calls))
-        begins (vec (sort (map :index claims)))]
-    (for [[i fence] (map-indexed vector (take (+ silent (count begins)) untold))
-          :let [nth-claim (max 0 (- i silent))]
-          :when (< nth-claim (count begins))]
-      {:f :acquire, :type :info, :index (begins nth-claim), :end h/open-end, :in {}, :out {:fence fence}})))
+  a search hopeless, and needless: a grant matters only if it made a fence that was passed, and that no answer tells of. Where
+  reads do not tell the fence it may matter as well, and each claim is there as itself."
+  [calls claims {:keys [untold hidden?] :as fences}]
+  (if hidden?
+    (for [{:keys [index in]} claims]
+      (open-grant index (cond-> (select-keys in [:worker]) untold (assoc :untold untold))))
+    (counted-grants calls claims fences)))
 
 (defn- without-needless
   "Open calls that would change nothing say nothing, nor do open grants when no fence was made by one."
@@ -105,42 +183,54 @@
                  (or (#{:read-shard :complete-run} f)
                      ; Known by `unsure`.
                      (= :renew f)
-                     (and untold (empty? untold) (#{:acquire :claim :unpark} f)))))
+                     (and untold (empty? untold) (makes-fence f)))))
           calls))
 
 (defn- with-what-is-known
-  "Open grants with the fences they may have made. A lease with a renewal that was never answered has an unknown deadline."
+  "Open grants with the fences they may have made. A lease with a renewal that was never answered has an unknown deadline,
+  whoever tells one: the renewal may have happened before or after."
   [calls untold unsure]
   (map (fn [{:keys [f out] :as call}]
          (cond-> call
            (and untold (h/open? call) (#{:acquire :unpark} f))
            (assoc-in [:out :untold] untold)
 
-           (and (facts/grants f) (if (:fence out) (unsure (:fence out)) (seq unsure)))
+           (and (or (facts/grants f) (#{:renew :read-shard} f)) (if (:fence out) (unsure (:fence out)) (seq unsure)))
            (update :out dissoc :deadline)))
        calls))
 
 (defn- part
-  "One shard's model and calls."
+  "One shard's model and calls, the lost claims of its run, and how many of them may be among the calls."
   [birth touched claims]
-  (let [calls   (concat birth touched)
-        untold  (untold-fences calls)
-        unsure  (into #{} (comp (filter #(and (= :renew (:f %)) (h/open? %))) (map (comp :fence :in))) calls)
-        claimed (lost-grants calls claims (or untold (range 1 (inc (reduce max 0 (keep (comp :fence :out) calls))))))]
-    {:model (if (seq birth) model/absent model/unknown)
-     :calls (->> (concat (with-what-is-known (without-needless calls untold) untold unsure) claimed)
-                 (sort-by :index)
-                 vec)}))
+  (let [calls  (concat birth touched)
+        {:keys [untold] :as fences} (fences calls claims)
+        unsure (into #{} (comp (filter #(and (= :renew (:f %)) (h/open? %))) (map (comp :fence :in))) calls)
+        lost   (lost-grants calls claims fences)]
+    {:model  (if (seq birth) model/absent model/unknown)
+     :calls  (->> (concat (with-what-is-known (without-needless calls untold) untold unsure) lost)
+                  (sort-by :index)
+                  vec)
+     :lost   (count lost)
+     :claims claims
+     ; What it takes to make it again without one of them.
+     :birth birth, :touched touched}))
+
+(defn without-claim
+  "A shard's part, had that claim not been granted it."
+  [{:keys [birth touched claims]} claim]
+  (part birth touched (remove #(= (:claim claim) (:claim %)) claims)))
 
 (defn shards
   "{shard {:model :calls}}: every shard that was made or touched."
   [ops]
   (let [{:keys [calls] :as facts} (facts/facts ops)
+        log    (oplog/op-log calls)
         lost-claim? #(and (= :claim (:f %)) (h/open? %))
-        merged (merge-tries (filter #(shard-fs (:f %)) calls))
+        merged (merge-tries log (filter #(shard-fs (:f %)) calls))
         useful (remove #(or (lost-claim? %) (and (= :read-shard (:f %)) (not (facts/fresh? %)))) merged)
-        claims (filter lost-claim? merged)
-        ends   (merge-tries (filter #(facts/run-ends (:f %)) calls))
+        ; Numbered, since those whose op id is a new request may be alike in all else.
+        claims (map-indexed #(assoc %2 :claim %1) (filter lost-claim? merged))
+        ends   (merge-tries log (filter #(facts/run-ends (:f %)) calls))
         runs   (shard-runs facts)
         births (births facts)
         by     (merge-with into (group-by h/shard-of useful) (run-reads facts))]

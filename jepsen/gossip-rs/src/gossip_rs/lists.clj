@@ -8,6 +8,7 @@
   (:require [clojure.string :as str]
             [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]
+            [gossip-rs.invariants.oplog :as oplog]
             [gossip-rs.linear :as linear]))
 
 (defn- own-id
@@ -33,7 +34,7 @@
 (defn- reads
   "Every fresh sight of a shard's list: {:call :shard :ids}."
   [{:keys [calls] :as facts}]
-  (concat (for [{:keys [out] :as call} (linear/merge-tries (filter (comp facts/grants :f) calls))
+  (concat (for [{:keys [out] :as call} (linear/merge-tries (oplog/op-log calls) (filter (comp facts/grants :f) calls))
                 :when (and (h/ok? call) (:ids out))]
             {:call call, :shard (:shard out), :ids (:ids out)})
           (for [{:keys [record call]} (facts/records facts)
@@ -90,7 +91,7 @@
   "[call txn] of everything that appends or reads."
   [{:keys [calls] :as facts}]
   (let [ours  (appended calls)
-        tries (appends (linear/merge-tries (filter #(= :checkpoint (:f %)) calls)))]
+        tries (appends (linear/merge-tries (oplog/op-log calls) (filter #(= :checkpoint (:f %)) calls)))]
     (concat (for [call (concat tries (refused calls tries))]
               [call [[:append (:shard (:in call)) (own-id call)]]])
             (for [{:keys [call shard] :as sight} (reads facts)]

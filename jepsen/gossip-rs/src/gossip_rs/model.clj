@@ -126,14 +126,14 @@
           (change (assoc next :lease (assoc lease :worker worker))))))
 
 (defn- renew
-  "Where another renewal was never answered the true deadline is unknown, and stays so."
+  "Where another renewal was never answered the true deadline is unknown, and none is told here."
   [{:keys [lease] :as state} {:keys [granted deadline]}]
   (let [until (:deadline lease)]
     (if (and until granted (<= until granted))
       (inconsistent (str "renewed at " granted ", but the lease had run out at " until))
       (let [next (at-time state granted)]
         (cond-> next
-          (not (inconsistent? next)) (update :lease known :deadline (and until deadline) deadline))))))
+          (not (inconsistent? next)) (update :lease known :deadline deadline deadline))))))
 
 (defn- move-cursor
   [{:keys [cursor start end] :as state} to]
@@ -175,7 +175,9 @@
   [state {:keys [start end] :as value}]
   (if (= :absent (:status state))
     (-> (shard start end)
-        (known :cursor (contains? value :cursor) (cursor-key (:cursor value))))
+        ; A child goes on from its parent's cursor; after a run was deleted, fences do not begin at 0.
+        (known :cursor (contains? value :cursor) (cursor-key (:cursor value)))
+        (known :fence (contains? value :fence) (:fence value)))
     (inconsistent (str "made while " (name (:status state :unknown))))))
 
 (defn- end-run
@@ -199,18 +201,42 @@
   "What a record says, and in which form the state has it."
   {:status facts/status, :fence identity, :cursor cursor-key, :start bound, :end bound})
 
+(defn- read-lease
+  "A lease stays on record, and is shown, until it is given up or another takes its place: running out changes nothing in it.
+  A deadline counts with the fence that it belongs to, since it is by its fence that a lease with a lost renewal is known."
+  [{:keys [fence lease] :as state} {:keys [worker deadline] :as value}]
+  (let [deadline (when fence deadline)]
+    (cond (or (inconsistent? state) (not (contains? value :worker)))
+          state
+
+          (nil? worker)
+          (settle state "read" :lease nil)
+
+          (and (contains? state :lease) (nil? lease))
+          (inconsistent (str "read a lease of " worker ", there is none"))
+
+          (and (:worker lease) (not= worker (:worker lease)))
+          (inconsistent (str "read a lease of " worker ", it is " (:worker lease) "'s"))
+
+          (and deadline (:deadline lease) (not= deadline (:deadline lease)))
+          (inconsistent (str "read deadline " deadline ", it is " (:deadline lease)))
+
+          :else
+          (assoc state :lease (cond-> (assoc lease :worker worker) deadline (assoc :deadline deadline))))))
+
 (defn- read-record
   [{:keys [status] :as state} value]
   (if (#{:absent :barred} status)
     (inconsistent (str "read while " (name status)))
-    (reduce (fn [state [field form]]
-              (if (or (not (contains? value field))
-                      ; A record always has a status and a fence: nil says that they were not noted.
-                      (and (#{:status :fence} field) (nil? (get value field))))
+    (-> (reduce (fn [state [field form]]
+                  (if (or (not (contains? value field))
+                          ; A record always has a status and a fence: nil says that they were not noted.
+                          (and (#{:status :fence} field) (nil? (get value field))))
+                    state
+                    (settle state "read" field (form (get value field)))))
                 state
-                (settle state "read" field (form (get value field)))))
-            state
-            record-fields)))
+                record-fields)
+        (read-lease value))))
 
 (defn step
   "The state after the operation, or an inconsistency."

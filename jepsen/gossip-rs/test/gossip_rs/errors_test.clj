@@ -28,7 +28,7 @@
   "The service's own table: {reason definite}."
   []
   (into {}
-        (for [[_ reason word] (re-seq #"row\(\"([A-Z_]+)\", Code::\w+, (\w+)," (slurp (io/file "../../crates/gossip-proto/src/errors.rs")))]
+        (for [[_ reason word] (re-seq #"row\(\s*\"([A-Z_]+)\",\s*Code::\w+,\s*(\w+)," (slurp (io/file "../../crates/gossip-proto/src/errors.rs")))]
           [(errors/reason reason) word])))
 
 (deftest the-table-is-the-services

@@ -31,6 +31,11 @@
                         "judges" {:rust {:valid? false, :different [{:what :S2, :clojure true, :rust false}]}}}]
     (is (= [id] (map first (found results))))))
 
+(deftest a-claim-that-two-shards-need-is-named
+  (is (= [["L" "shard t: no order of its calls explains this checkpoint but the lost claim c1, which shard s needs"]]
+         (found {:linearizable (assoc (:linearizable clean) :anomalies
+                                      {"t" {:op {:f :checkpoint}, :at 7, :claim "c1", :beside "s"}})}))))
+
 (deftest what-makes-a-run-unknown-is-named
   (doseq [[text results] {"coverage: no fault took hold"           {:coverage {:missing ["no fault took hold"]}}
                           "coverage: S1 is required"               {:invariants {:required [:S1], :judgement {:S1 {:valid? :unknown}}}}

@@ -1,6 +1,7 @@
 (ns gossip-rs.linear-test
   (:require [clojure.test :refer [deftest is testing]]
             [gossip-rs.build :as b]
+            [gossip-rs.history :as h]
             [gossip-rs.linear :as linear]))
 
 (defn- lost [call] (-> call (assoc :type :info, :error [:transport ""]) (dissoc :out)))
@@ -62,6 +63,36 @@
   (is (= 2000 (:deadline (:out (first (calls-of (b/acquire "w" 1)))))))
   (is (nil? (:deadline (:out (first (calls-of (b/acquire "w" 1) (lost (b/write :renew "w" 1)))))))))
 
+(deftest a-lost-renewal-leaves-the-deadline-of-reads-and-renewals-unknown
+  (let [renewal (assoc-in (b/write :renew "w" 1) [:in :op-id] "r2")
+        told    (assoc renewal :out {:granted 1500, :deadline 2500})
+        read    (b/read-shard {:status :active, :fence 1, :worker "w", :deadline 2000})
+        until   (fn [& calls] (map (comp :deadline :out) (apply calls-of calls)))]
+    (is (= [2000 2500 2000] (until (b/acquire "w" 1) told read)))
+    (is (= [nil nil nil] (until (b/acquire "w" 1) (lost (b/write :renew "w" 1)) (assoc told :process 1) (assoc read :process 1))))))
+
+(deftest fences-do-not-begin-at-0-once-a-run-was-deleted
+  (let [fence (fn [& calls] (:fence (:out (first (:calls (get (linear/shards (apply b/history calls)) "s")))) :untold))
+        made  (b/register ["s" nil nil])
+        end   {:f :delete-run, :in {:run "old", :op-id "d"}}]
+    (is (= 0 (fence made end)))
+    (is (= :untold (fence end made)))
+    (is (= :untold (fence [end made])))))
+
+(deftest an-op-id-whose-answer-may-be-forgotten-is-a-new-request
+  (let [writes (map #(assoc (b/write :checkpoint "w" 1 :cursor (format "%04x" %)) :process 1) (range 64))
+        first  (b/acquire "w" 1)
+        grants (fn [& calls] (map (juxt :type (comp :fence :out)) (filter #(= :acquire (:f %)) (apply calls-of calls))))
+        again  (assoc-in first [:out :fence] 2)]
+    (is (= [[:ok 1]] (grants first again)) "S5 judges it")
+    (is (= [[:ok 1] [:ok 2]] (apply grants (concat [first] writes [again]))))
+    (is (= [[:ok 1]] (apply grants (concat [first] writes [first]))))
+    (is (= [[:ok 1] [:info nil] [:ok 3]]
+           (apply grants (concat [first] writes [(lost first) (assoc (b/acquire "v" 3) :process 1)]))))
+    (is (= #{[:ok 1] [:info nil] [:ok 3]}
+           (set (apply grants (concat [(lost first)] writes [(assoc first :process 1) (assoc (b/acquire "v" 3) :process 1)]))))
+        "which of the two made it is not known")))
+
 (def ^:private lost-claim (lost {:f :claim, :in {:run "r", :worker "w", :op-id "c"}}))
 
 (deftest a-lost-claim-is-a-grant-only-of-a-fence-that-was-passed-untold
@@ -83,6 +114,24 @@
     (is (= [[:acquire nil] [:acquire 1] [:acquire 2] [:acquire 3]]
            (map (juxt :f (comp :fence :out))
                 (calls-of (lost (b/acquire "v" 1)) [lost-claim] (b/acquire "w" 3)))))))
+
+(deftest a-known-holder-was-granted-it-by-a-claim-of-its-own
+  (let [claim (fn [worker] (-> lost-claim (assoc-in [:in :worker] worker) (assoc-in [:in :op-id] worker)))
+        made  (fn [& parts] (keep #(when (= :info (:type %)) [(:index %) (:out %)]) (apply calls-of parts)))
+        by    (fn [worker] (assoc (b/write :checkpoint worker 1 :cursor "0a") :process 5))]
+    (is (= [[3 {:fence 1, :worker "v"}]] (made [(claim "w") (claim "v")] (by "v"))))
+    (is (= [[2 {:fence 1, :worker "w"}]] (made [(claim "w") (claim "v")] (by "w"))))
+    (is (empty? (made [(claim "w") (claim "v")] (by "z"))))
+    (is (= [[3 {:fence 1, :worker "v"}]]
+           (made [(claim "w") (claim "v")] (assoc (b/read-shard {:fence 1, :worker "v"}) :process 5))))
+    (testing "where a read does not tell the fence, each is there as itself"
+      (is (= [[2 {:worker "w", :untold #{1 2}}] [3 {:worker "v", :untold #{1 2}}]]
+             (made [(claim "w") (claim "v")] (assoc (b/read-shard {:worker "v"}) :process 5)))))))
+
+(deftest where-fences-begin-is-not-made-by-a-claim
+  (let [ops (b/history [{:f :delete-run, :in {:run "old", :op-id "d"}}] (b/register ["s" nil nil]) [lost-claim]
+                       (assoc (b/acquire "w" 9) :process 3) (assoc (b/acquire "w" 11) :process 3))]
+    (is (= [10] (keep #(when (h/open? %) (:fence (:out %))) (:calls (get (linear/shards ops) "s")))))))
 
 (deftest a-lost-acquire-made-only-a-fence-that-was-passed-untold
   (is (= [#{1} nil] (map (comp :untold :out) (calls-of (lost (b/acquire "v" 1)) (assoc (b/acquire "w" 2) :process 1)))))

@@ -26,9 +26,10 @@
 
 (deftest a-shard-is-made-once-and-in-a-run-that-goes-on
   (let [step  (fn [state f & [value]] (model/step state {:f f, :value value}))
-        range {:start "10", :end "40"}]
+        range {:start "10", :end "40", :fence 0}]
     (is (= (assoc (model/shard "10" "40") :cursor nil) (step model/absent :create (assoc range :cursor nil))))
     (is (not (contains? (step model/absent :create range) :cursor)) "the parent's cursor, which nobody told")
+    (is (not (contains? (step model/absent :create (dissoc range :fence)) :fence)) "a run was deleted before")
     (is (model/inconsistent? (step (model/shard "10" "40") :create range)))
     (is (model/inconsistent? (step (step model/absent :complete-run) :create range)))
     (is (model/inconsistent? (step (step model/absent :cancel-run) :create range)))
@@ -62,7 +63,25 @@
     false [[:acquire (lease "a" 1 500 1000)] [:release (a 1)] [:acquire (lease "b" 2 400 1400)]]
     ; a deadline that an unanswered renewal may have moved
     true  [[:acquire (dissoc (lease "a" 1 0 1000) :deadline)] [:acquire (lease "b" 2 5 2000)]]
-    true  [[:acquire (dissoc (lease "a" 1 0 1000) :deadline)] [:renew (lease "a" 1 900 1900)] [:acquire (lease "b" 2 1500 2500)]]))
+    true  [[:acquire (dissoc (lease "a" 1 0 1000) :deadline)] [:renew (dissoc (lease "a" 1 900 1900) :deadline)] [:acquire (lease "b" 2 1500 2500)]]
+    ; one that only the renewal tells
+    false [[:acquire (dissoc (lease "a" 1 0 1000) :deadline)] [:renew (lease "a" 1 900 1900)] [:acquire (lease "b" 2 1500 2500)]]))
+
+(deftest reads-show-the-lease-on-record
+  (are [possible? ops] (= possible? (map? (apply run ops)))
+    true  [[:acquire (lease "a" 1 0 1000)] [:read-shard {:worker "a", :deadline 1000}]]
+    false [[:acquire (lease "a" 1 0 1000)] [:read-shard {:worker "b", :deadline 1000}]]
+    false [[:acquire (lease "a" 1 0 1000)] [:read-shard {:worker "a", :deadline 999}]]
+    false [[:acquire (lease "a" 1 0 1000)] [:read-shard {:worker nil, :deadline nil}]]
+    ; it tells nothing
+    true  [[:acquire (lease "a" 1 0 1000)] [:read-shard {:status :active}]]
+    ; there is none
+    true  [[:acquire (lease "a" 1 0 1000)] [:release (a 1)] [:read-shard {:worker nil}]]
+    false [[:acquire (lease "a" 1 0 1000)] [:release (a 1)] [:read-shard {:worker "a"}]]
+    false [[:acquire (lease "a" 1 0 1000)] [:complete (a 1)] [:read-shard {:worker "a"}]]
+    ; a read settles who was granted it, and until when
+    false [[:acquire {:fence 1}] [:read-shard {:worker "a"}] [:checkpoint {:worker "b", :fence 1}]]
+    false [[:acquire {:fence 1}] [:read-shard {:worker "a", :deadline 1000}] [:acquire (lease "b" 2 999 2000)]]))
 
 (deftest a-fence-that-an-answer-tells-was-not-made-by-a-lost-grant
   (is (= 1 (:fence (run [:acquire {:worker "a", :untold #{1}}]))))

@@ -1,7 +1,8 @@
 (ns gossip-rs.search
-  "Linearizability by brute force, for histories of a few calls: every order is tried. It shares `model/step` and nothing else
-  with Knossos, and needs Clojure alone."
-  (:require [gossip-rs.history :as h]
+  "Linearizability by brute force, for histories of a few calls: every order is tried. It shares the calls of each shard (`linear`), `model/step`
+  and what one claim can be (`claims`) with Knossos, not the search, and needs Clojure alone."
+  (:require [gossip-rs.claims :as claims]
+            [gossip-rs.history :as h]
             [gossip-rs.linear :as linear]
             [gossip-rs.model :as model]))
 
@@ -27,6 +28,8 @@
       false)))
 
 (defn anomalies
-  "The shards of a history that have no such order."
+  "The shards of a history that have no such order, and those that need one and the same lost claim for it."
   [ops]
-  (for [[shard part] (linear/shards ops), :when (not (linearizable? part))] shard))
+  (let [{fine true, bad false} (group-by (comp linearizable? val) (linear/shards ops))
+        twice                  (claims/granted-twice fine (fn [part] {:valid? (linearizable? part)}))]
+    (distinct (concat (map key bad) (map first (mapcat :needing twice))))))

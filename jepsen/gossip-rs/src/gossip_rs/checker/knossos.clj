@@ -1,6 +1,7 @@
 (ns gossip-rs.checker.knossos
   "Each shard's history against the model, with Knossos, within a time limit for each shard."
   (:require [clojure.tools.logging :refer [info]]
+            [gossip-rs.claims :as claims]
             [gossip-rs.history :as h]
             [gossip-rs.invariants :as invariants]
             [gossip-rs.linear :as linear]
@@ -43,16 +44,22 @@
       (false? valid?)     (assoc :op (into {} op), :at (place calls op))
       (= :unknown valid?) (assoc :cause (or cause :time-limit)))))
 
+(defn- needed-twice
+  "The anomaly of a lost claim that two shards need, {shard result}: on the one that is stuck later without it."
+  [{:keys [claim needing]}]
+  (let [[[other _] [shard result]] (sort-by (comp :at second) needing)]
+    {shard (assoc result :claim (:op-id (:in claim) (:index claim)), :beside other)}))
+
 (defn check-ops
-  "All shards: {:valid? :shards :checked :skipped :operations :longest :anomalies :unknown}. Skipped is a shard of which no
+  "All shards, and the lost claims that two of them need: {:valid? :shards :checked :skipped :operations :longest :anomalies :unknown}. Skipped is a shard of which no
   answer tells anything beyond its making."
   [ops time-limit-ms]
   (let [shards  (linear/shards ops)
         telling (filter (fn [[_ {:keys [calls]}]] (some #(and (h/ok? %) (not= :create (:f %))) calls)) shards)
-        results (without-memo
-                  #(into (sorted-map)
-                         (for [[shard part] telling]
-                           [shard (check-shard part time-limit-ms)])))
+        check   #(check-shard % time-limit-ms)
+        alone   (without-memo #(into (sorted-map) (map (fn [[shard part]] [shard (check part)])) telling))
+        fine    (filter #(true? (:valid? (alone (key %)))) telling)
+        results (into alone (without-memo #(into {} (map needed-twice) (claims/granted-twice fine check))))
         of      (fn [verdict] (into (sorted-map) (filter #(= verdict (:valid? (val %)))) results))]
     {:valid?     (invariants/merge-verdicts (map :valid? (vals results)))
      :shards     (count shards)

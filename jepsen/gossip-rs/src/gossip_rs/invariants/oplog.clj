@@ -36,6 +36,11 @@
   "Operations whose answer can be forgotten while their run is there."
   #{:acquire :claim :renew :checkpoint :release :park :unpark})
 
+(defn answer
+  "What the service said. An acquire answers with the cursor; a checkpoint only echoes the one it was sent."
+  [call]
+  (select-keys (:out call) [:shard :fence :granted :deadline :cursor :children :residual]))
+
 (defn- hex-bytes
   [k]
   (if (string? k) (quot (inc (count k)) 2) 0))
@@ -80,7 +85,9 @@
   "Whether what was answered to `call`, and put into the op log at place `from` or later, may be forgotten at some place
   before `until`."
   [{:keys [rings lost deletions size]} call from until]
-  (let [others (comp (filter #(during? from until %))
+  (let [; A claim of which nothing is known may have been in the ring of any shard.
+        ring   (concat (if-let [shard (h/shard-of call)] (get rings shard) (mapcat val rings)) lost)
+        others (comp (filter #(during? from until %))
                      (map #(or (:op-id (:in %)) (:index %)))
                      (remove #{(:op-id (:in call))})
                      (distinct)
@@ -88,4 +95,4 @@
     (boolean
       (or (some #(during? from until %) deletions)
           (and (evictable (:f call))
-               (= @size (count (into [] others (concat (get rings (h/shard-of call)) lost)))))))))
+               (= @size (count (into [] others ring))))))))

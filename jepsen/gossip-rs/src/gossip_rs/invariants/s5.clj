@@ -15,23 +15,15 @@
             [gossip-rs.invariants.facts :as facts :refer [violation]]
             [gossip-rs.invariants.oplog :as oplog]))
 
-(def ^:private answered
-  [:shard :fence :granted :deadline :cursor :children :residual])
-
 (defn- payload
   [call]
   [(:f call) (:in call)])
-
-(defn- answer
-  "What the service said. An acquire answers with the cursor; a checkpoint only echoes the one it was sent."
-  [call]
-  (select-keys (:out call) answered))
 
 (defn- difference
   "Why two answers are not the same."
   [a b]
   (cond (not= (payload a) (payload b)) "answered for two different requests"
-        (not= (answer a) (answer b))   (str "answered with " (pr-str (answer a)) ", then with " (pr-str (answer b)))))
+        (not= (oplog/answer a) (oplog/answer b))   (str "answered with " (pr-str (oplog/answer a)) ", then with " (pr-str (oplog/answer b)))))
 
 (defn- made-from
   "The first try that may have got this answer as a new one."
