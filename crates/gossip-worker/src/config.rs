@@ -25,8 +25,8 @@ const EXAMPLES: &str = "Examples:
   # A fourth one, after `gossipctl add n4 127.0.0.1:7004`
   gossip-worker --id n4 --listen 127.0.0.1:7004 --join 127.0.0.1:7001,127.0.0.1:7002 --data /tmp/gossip/n4
 
-Exit codes: 0 stopped when asked, or removed from the cluster; 2 the command line, a port or the data folder is wrong,
-nothing was changed; 3 the node cannot trust its disk or cannot go on.";
+Exit codes: 0 stopped when asked, or removed from the cluster; 2 the command line, a port or the data folder is wrong (nothing
+was changed), or this node lost its data and the cluster does not take it; 3 the node cannot trust its disk or cannot go on.";
 
 const ELECTION_TIMEOUT_MS: u64 = 200;
 const IN_FLIGHT_MIB: u32 = 64;

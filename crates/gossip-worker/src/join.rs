@@ -136,8 +136,8 @@ async fn greet_one(settings: &Settings, local: &Local, member: &Member, looking:
 async fn look_back(settings: &Settings, identity: &Identity, others: &[Member]) -> Result<(), Exit> {
     let local = local(identity);
     let mut asked = tokio::task::JoinSet::new();
-    for member in others.iter().filter(|member| member.id != identity.id).cloned() {
-        let (settings, local) = (settings.clone(), local.clone());
+    for member in others.iter().filter(|member| member.id != identity.id) {
+        let (settings, local, member) = (settings.clone(), local.clone(), member.clone());
         asked.spawn(async move { greet_one(&settings, &local, &member, true).await });
     }
     let answers = async {
