@@ -15,6 +15,10 @@ use gossip_sim::run::{Outcome, Plan, commit, run};
 use gossip_sim::shrink::shrink;
 use gossip_sim::sweep::{Swept, Until, mixed, sweep, table};
 
+/// A sweep spends a fifth of its time on short-lived messages and records: this one is faster at it than the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BAD_ARGUMENTS: u8 = 254;
 const UNKNOWN: u8 = 2;
 const VIOLATION: u8 = 1;

@@ -1,5 +1,9 @@
 //! The books: what is on the disk, which records a write changes, and what a start finds.
 
+use std::borrow::Cow;
+
+use raft::eraftpb::Entry;
+
 use super::chunks::Chunks;
 use super::forms::{HardStateRecord, SnapshotHead};
 use super::{Change, Changes, Damaged, PIECE, Values, open, open_bytes, seal, seal_bytes};
@@ -71,8 +75,8 @@ impl Book {
     /// The database failed, or what it gave is damaged. The node must stop.
     pub fn put<V: Values>(&mut self, values: &V, writes: &[Persist]) -> Result<Changes, V::Error> {
         let mut changes = Changes::new();
-        // Entries of one step become one chunk.
-        let mut appended = Vec::new();
+        // Entries of one step become one chunk. Most steps are one write, whose entries need not be copied together.
+        let mut appended: Cow<'_, [Entry]> = Cow::Borrowed(&[]);
         for write in writes {
             if let Some(state) = &write.hard_state {
                 let value = Some(seal(HARD_STATE, &HardStateRecord::from(state)));
@@ -83,12 +87,17 @@ impl Book {
                 self.put_snapshot(&mut changes, record);
                 if !write.keeps_log {
                     self.chunks.clear(&mut changes);
-                    appended.clear();
+                    appended = Cow::Borrowed(&[]);
                 }
             }
             if let Some(first) = write.entries.first() {
-                appended.retain(|entry: &raft::eraftpb::Entry| entry.index < first.index);
-                appended.extend_from_slice(&write.entries);
+                if appended.is_empty() {
+                    appended = Cow::Borrowed(&write.entries);
+                } else {
+                    let appended = appended.to_mut();
+                    appended.retain(|entry| entry.index < first.index);
+                    appended.extend_from_slice(&write.entries);
+                }
             }
         }
         self.chunks.append(&mut changes, values, &appended)?;
@@ -138,7 +147,7 @@ fn read_snapshot<V: Values>(values: &V, head: &SnapshotHead, planted: Planted) -
 mod tests {
     use std::collections::BTreeMap;
 
-    use raft::eraftpb::{Entry, HardState};
+    use raft::eraftpb::HardState;
 
     use super::*;
 

@@ -9,6 +9,7 @@ use gossip_core::consensus::{Config, Group, Input, NodeId, Role, Token};
 use gossip_core::coordination::State;
 use gossip_core::coordination::limits::Quotas;
 use gossip_core::mutants::Planted;
+use gossip_core::time::Time;
 use raft::eraftpb::Message;
 
 use super::clock::Clock;
@@ -51,6 +52,8 @@ pub(super) struct Process {
     pub(super) fuse: Option<u32>,
     /// The earliest wake-up that is planned.
     pub(super) wake: Nanos,
+    /// The deadline for which it is planned.
+    pub(super) planned: Time,
     pub(super) talk: Option<Talk>,
 }
 

@@ -3,6 +3,7 @@
 use gossip_check::history::Value;
 use gossip_core::consensus::{Group, Input};
 use gossip_core::mutants::Mutant;
+use gossip_core::time::Time;
 
 use super::disk::DiskError;
 use super::node::{Process, empty_state};
@@ -49,6 +50,7 @@ impl World {
             stopped: None,
             fuse: None,
             wake: Nanos::MAX,
+            planned: Time::ZERO,
             talk: None,
         });
         self.trace.mark(now, 0x100 | place as u64);

@@ -137,11 +137,9 @@ impl World {
             return;
         }
         let durable = process.durable;
-        let (free, held) = std::mem::take(&mut process.held).into_iter().partition(|(after, _)| *after <= durable);
-        process.held = held;
-        for (_, message) in Vec::<(u64, Box<Message>)>::from_iter::<std::collections::VecDeque<_>>(free) {
-            self.transmit(place, message);
-        }
+        let free = process.held.iter().take_while(|(after, _)| *after <= durable).count();
+        let free: Vec<(u64, Box<Message>)> = process.held.drain(..free).collect();
+        free.into_iter().for_each(|(_, message)| self.transmit(place, message));
     }
 
     pub(super) fn place_of(&self, node: NodeId) -> Option<usize> {
@@ -196,7 +194,13 @@ impl World {
         let now = self.queue.now();
         let machine = &mut self.machines[place];
         let Some(process) = &mut machine.process else { return };
-        let Some(when) = machine.clock.when(process.group.deadline(), now) else { return };
+        let deadline = process.group.deadline();
+        // Most inputs move no deadline, and what was worked out for it still holds.
+        if process.wake != Nanos::MAX && deadline >= process.planned {
+            return;
+        }
+        process.planned = deadline;
+        let Some(when) = machine.clock.when(deadline, now) else { return };
         if when < process.wake {
             process.wake = when;
             self.queue.at(when, Event::Wake { place, life: machine.life });
