@@ -157,7 +157,8 @@ impl<P: Clone + Debug> Broadcast<P> {
         }
         self.peer_mut(from).child = parent;
         let brought = !runs.is_empty();
-        for run in runs {
+        // Nobody has more of this node's payloads than the node itself.
+        for run in runs.into_iter().filter(|run| run.origin != self.me) {
             let origin = run.origin;
             for (version, payload) in self.store.merge(run) {
                 self.outputs.push_back(Output::Deliver { origin, version, payload });

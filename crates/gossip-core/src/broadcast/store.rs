@@ -35,11 +35,11 @@ impl<P: Clone> Store<P> {
 
     /// Takes what is new of a run; gives it back with its versions. A run that begins after a gap is left for a later pull.
     pub(super) fn merge(&mut self, run: Run<P>) -> Vec<(u64, P)> {
-        if run.first.checked_add(run.payloads.len() as u64).is_none() {
-            return Vec::new();
-        }
+        let first = run.first.max(1);
+        // The version after the last one is counted on too. A range without an end would step beyond it.
+        let Some(end) = first.checked_add(run.payloads.len() as u64) else { return Vec::new() };
         let have = self.versions.get(run.origin);
-        let payloads: Vec<(u64, P)> = (run.first.max(1)..).zip(run.payloads).filter(|(v, _)| *v > have).collect();
+        let payloads: Vec<(u64, P)> = (first..end).zip(run.payloads).filter(|(v, _)| *v > have).collect();
         let new = match (self.history, payloads.first()) {
             (_, None) => return Vec::new(),
             (History::All, Some((first, _))) if *first > have + 1 => return Vec::new(),
