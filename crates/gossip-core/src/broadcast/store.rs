@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::api::{History, Run};
 use super::versions::{Origin, Versions};
+use crate::mutants::{Mutant, Planted};
 
 /// The newest `payloads.len()` payloads of one origin, of which the last has version `last`.
 #[derive(Clone, Debug)]
@@ -15,13 +16,14 @@ struct Log<P> {
 #[derive(Clone, Debug)]
 pub(super) struct Store<P> {
     history: History,
+    planted: Planted,
     logs: BTreeMap<Origin, Log<P>>,
     versions: Versions,
 }
 
 impl<P: Clone> Store<P> {
-    pub(super) fn new(history: History) -> Self {
-        Store { history, logs: BTreeMap::new(), versions: Versions::default() }
+    pub(super) fn new(history: History, planted: Planted) -> Self {
+        Store { history, planted, logs: BTreeMap::new(), versions: Versions::default() }
     }
 
     pub(super) fn versions(&self) -> &Versions {
@@ -42,7 +44,9 @@ impl<P: Clone> Store<P> {
         let payloads: Vec<(u64, P)> = (first..end).zip(run.payloads).filter(|(v, _)| *v > have).collect();
         let new = match (self.history, payloads.first()) {
             (_, None) => return Vec::new(),
-            (History::All, Some((first, _))) if *first > have + 1 => return Vec::new(),
+            (History::All, Some((first, _))) if *first > have + 1 && !self.planted.is(Mutant::GapAcknowledged) => {
+                return Vec::new();
+            }
             (History::All, Some(_)) => payloads,
             (History::Newest, Some(_)) => payloads.into_iter().last().into_iter().collect(),
         };

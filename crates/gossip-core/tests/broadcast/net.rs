@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use gossip_core::broadcast::{Broadcast, Config, History, Input, Message, NodeIndex, Output};
+use gossip_core::mutants::Planted;
 use gossip_core::time::Time;
 
 pub(crate) struct Net {
@@ -23,6 +24,7 @@ pub(crate) struct Net {
     pub(crate) loss: u64,
     history: History,
     config: Config,
+    planted: Planted,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
     flying: BTreeMap<u64, (NodeIndex, NodeIndex, Message<u64>)>,
     sequence: u64,
@@ -31,8 +33,12 @@ pub(crate) struct Net {
 
 impl Net {
     pub(crate) fn new(nodes: u32, seed: u64, history: History, config: Config) -> Self {
+        Self::with_bug(nodes, seed, history, config, Planted::NONE)
+    }
+
+    pub(crate) fn with_bug(nodes: u32, seed: u64, history: History, config: Config, planted: Planted) -> Self {
         let now = Time::from_millis(1);
-        let node = |me| Broadcast::new(me, nodes, seed, history, config.clone(), now);
+        let node = |me| Broadcast::new(me, nodes, seed, history, config.clone(), planted, now);
         Net {
             now,
             nodes: (0..nodes).map(node).collect(),
@@ -44,6 +50,7 @@ impl Net {
             loss: 0,
             history,
             config: config.clone(),
+            planted,
             queue: BinaryHeap::new(),
             flying: BTreeMap::new(),
             sequence: 0,
@@ -67,7 +74,8 @@ impl Net {
         let nodes = self.nodes.len() as u32;
         let life = self.draw(1 << 30);
         self.have[node as usize].clear();
-        self.nodes[node as usize] = Broadcast::new(node, nodes, life, self.history, self.config.clone(), self.now);
+        let config = self.config.clone();
+        self.nodes[node as usize] = Broadcast::new(node, nodes, life, self.history, config, self.planted, self.now);
     }
 
     /// Cuts every link between the two sides, both ways.
@@ -127,7 +135,7 @@ impl Net {
         all
     }
 
-    fn input(&mut self, node: NodeIndex, input: Input<u64>) {
+    pub(crate) fn input(&mut self, node: NodeIndex, input: Input<u64>) {
         self.nodes[node as usize].handle(self.now, input);
         while let Some(output) = self.nodes[node as usize].poll() {
             match output {
