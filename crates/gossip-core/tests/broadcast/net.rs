@@ -15,6 +15,8 @@ pub(crate) struct Net {
     /// What each node has, its own included, with the time at which it came.
     pub(crate) have: Vec<BTreeMap<u64, Time>>,
     pub(crate) published: BTreeMap<u64, Time>,
+    /// Payloads that a node was given although it had them.
+    twice: usize,
     /// Directed links that lose everything.
     pub(crate) cut: BTreeSet<(NodeIndex, NodeIndex)>,
     pub(crate) messages: u64,
@@ -44,6 +46,7 @@ impl Net {
             nodes: (0..nodes).map(node).collect(),
             have: vec![BTreeMap::new(); nodes as usize],
             published: BTreeMap::new(),
+            twice: 0,
             cut: BTreeSet::new(),
             messages: 0,
             latency: (100, 0),
@@ -119,9 +122,10 @@ impl Net {
         }
     }
 
-    /// Which payloads some node lacks.
+    /// How many payloads some node lacks or was given twice.
     pub(crate) fn missing(&self) -> usize {
-        self.have.iter().map(|have| self.published.keys().filter(|p| !have.contains_key(p)).count()).sum()
+        let lacks = |have: &BTreeMap<u64, Time>| self.published.keys().filter(|p| !have.contains_key(p)).count();
+        self.have.iter().map(lacks).sum::<usize>() + self.twice
     }
 
     /// Milliseconds from publication until the last node had it, in order.
@@ -142,7 +146,7 @@ impl Net {
                 Output::Send { to, message } => self.send(node, to, message),
                 Output::Deliver { payload, .. } => {
                     let known = self.have[node as usize].insert(payload, self.now);
-                    assert!(known.is_none(), "payload {payload} delivered twice to node {node}");
+                    self.twice += usize::from(known.is_some());
                 }
             }
         }
