@@ -23,8 +23,7 @@ sim: ## Simulator: sweep the three levels for about a minute, print the coverage
 	$(CARGO) run --release --locked -p gossip-sim -- sweep --levels 1,2,3 $(ARGS)
 
 maelstrom: ## The Maelstrom table, one report each (ARGS= names of runs); needs maelstrom on PATH or in MAELSTROM
-	$(CARGO) build --release --locked -p gossip-worker --bin maelstrom_gossip
-	tools/maelstrom $(ARGS)
+	CARGO="$(CARGO)" tools/maelstrom $(ARGS)
 
 jepsen: build ## The full-Jepsen tier in containers: up, run, results in jepsen/gossip-rs/store (ARGS= passes through)
 	jepsen/gossip-rs/bin/run test --workload lease-exclusivity --nemesis pause-random-node $(ARGS)

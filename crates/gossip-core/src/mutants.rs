@@ -80,6 +80,12 @@ mutants! {
     HolderCountsFromAnswer = "holder-counts-from-answer",
     /// A checksum mismatch is read as if it were good (S8).
     ChecksumUnchecked = "checksum-unchecked",
+    /// A payload behind a gap is taken, and the gap acknowledged with it (broadcast: nothing is lost).
+    GapAcknowledged = "gap-acknowledged",
+    /// What was sent is never sent again, acknowledged or not (broadcast: a loss is repaired in time).
+    UnacknowledgedNotResent = "unacknowledged-not-resent",
+    /// Nobody takes over from a hub that is gone (broadcast: one lost hub costs one fail-over).
+    HubNeverReplaced = "hub-never-replaced",
     /// Anti-entropy never sends facts of other nodes (G1).
     GossipOwnFactsOnly = "gossip-own-facts-only",
     /// An older fact takes the place of a newer one (G1).

@@ -12,6 +12,7 @@ use super::failover::{Doubt, Said};
 use super::peer::{AckDelay, Peer};
 use super::store::Store;
 use super::versions::{Origin, Versions};
+use crate::mutants::{Mutant, Planted};
 use crate::time::Time;
 
 /// A node that is behind its parent's message waits this long at least before it pulls: messages overtake each other.
@@ -38,6 +39,7 @@ pub struct Broadcast<P> {
     pub(super) ack_delay: AckDelay,
     flush_at: Option<Time>,
     digest_at: Time,
+    pub(super) planted: Planted,
     outputs: VecDeque<Output<P>>,
 }
 
@@ -46,7 +48,15 @@ impl<P: Clone + Debug> Broadcast<P> {
     ///
     /// # Panics
     /// When `me` is not below `nodes`.
-    pub fn new(me: NodeIndex, nodes: NodeIndex, life: u64, history: History, config: Config, now: Time) -> Self {
+    pub fn new(
+        me: NodeIndex,
+        nodes: NodeIndex,
+        life: u64,
+        history: History,
+        config: Config,
+        planted: Planted,
+        now: Time,
+    ) -> Self {
         assert!(me < nodes, "node {me} of {nodes}");
         let mut random = ChaCha8Rng::seed_from_u64(life.rotate_left(32) ^ u64::from(me));
         let digest_at = now + config.digest.mul_f64(random.random_range(0.5..1.5));
@@ -55,7 +65,7 @@ impl<P: Clone + Debug> Broadcast<P> {
             config,
             now,
             random,
-            store: Store::new(history),
+            store: Store::new(history, planted),
             peers: vec![Peer::default(); nodes as usize],
             view: View::default(),
             parent: None,
@@ -63,6 +73,7 @@ impl<P: Clone + Debug> Broadcast<P> {
             ack_delay: AckDelay::default(),
             flush_at: None,
             digest_at,
+            planted,
             outputs: VecDeque::new(),
         }
     }
@@ -157,7 +168,8 @@ impl<P: Clone + Debug> Broadcast<P> {
         }
         self.peer_mut(from).child = parent;
         let brought = !runs.is_empty();
-        for run in runs {
+        // Nobody has more of this node's payloads than the node itself.
+        for run in runs.into_iter().filter(|run| run.origin != self.me) {
             let origin = run.origin;
             for (version, payload) in self.store.merge(run) {
                 self.outputs.push_back(Output::Deliver { origin, version, payload });
@@ -310,7 +322,8 @@ impl<P: Clone + Debug> Broadcast<P> {
         if !runs.is_empty() {
             let versions = self.store.versions().clone();
             let now = self.now;
-            self.peer_mut(to).pushed(now, &versions);
+            let acknowledges = !self.planted.is(Mutant::UnacknowledgedNotResent);
+            self.peer_mut(to).pushed(now, &versions, acknowledges);
         }
         self.emit(to, ask, runs);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::api::{Ask, NodeIndex, View};
 use super::engine::Broadcast;
 use super::peer::FIRST_PROBE;
+use crate::mutants::Mutant;
 use crate::time::Time;
 
 /// How long a node that did not acknowledge is not taken as parent again: it may be heard and yet not hear.
@@ -98,6 +99,11 @@ impl<P: Clone + Debug> Broadcast<P> {
 
     /// Takes the hub's role.
     pub(super) fn take_over(&mut self) {
+        if self.view.epoch > 0 && self.planted.is(Mutant::HubNeverReplaced) {
+            // The planted bug: the first hub of all keeps the role.
+            self.doubt = Doubt::None;
+            return;
+        }
         self.view = View { epoch: self.view.epoch.saturating_add(1), hub: self.me.node };
         self.lead();
     }

@@ -57,10 +57,10 @@ impl Peer {
         Some(delay)
     }
 
-    /// Notes that everything in `versions` was sent to it, if something of it was new.
-    pub(super) fn pushed(&mut self, now: Time, versions: &Versions) {
+    /// Notes that everything in `versions` was sent to it, something new among it. `acknowledges`: it will say so.
+    pub(super) fn pushed(&mut self, now: Time, versions: &Versions, acknowledges: bool) {
         self.sent.merge(versions);
-        if self.unacked.is_none() {
+        if self.unacked.is_none() && acknowledges {
             self.unacked = Some((now, self.sent.clone()));
         }
     }

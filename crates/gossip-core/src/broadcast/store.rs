@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::api::{History, Run};
 use super::versions::{Origin, Versions};
+use crate::mutants::{Mutant, Planted};
 
 /// The newest `payloads.len()` payloads of one origin, of which the last has version `last`.
 #[derive(Clone, Debug)]
@@ -15,13 +16,14 @@ struct Log<P> {
 #[derive(Clone, Debug)]
 pub(super) struct Store<P> {
     history: History,
+    planted: Planted,
     logs: BTreeMap<Origin, Log<P>>,
     versions: Versions,
 }
 
 impl<P: Clone> Store<P> {
-    pub(super) fn new(history: History) -> Self {
-        Store { history, logs: BTreeMap::new(), versions: Versions::default() }
+    pub(super) fn new(history: History, planted: Planted) -> Self {
+        Store { history, planted, logs: BTreeMap::new(), versions: Versions::default() }
     }
 
     pub(super) fn versions(&self) -> &Versions {
@@ -35,14 +37,16 @@ impl<P: Clone> Store<P> {
 
     /// Takes what is new of a run; gives it back with its versions. A run that begins after a gap is left for a later pull.
     pub(super) fn merge(&mut self, run: Run<P>) -> Vec<(u64, P)> {
-        if run.first.checked_add(run.payloads.len() as u64).is_none() {
-            return Vec::new();
-        }
+        let first = run.first.max(1);
+        // The version after the last one is counted on too. A range without an end would step beyond it.
+        let Some(end) = first.checked_add(run.payloads.len() as u64) else { return Vec::new() };
         let have = self.versions.get(run.origin);
-        let payloads: Vec<(u64, P)> = (run.first.max(1)..).zip(run.payloads).filter(|(v, _)| *v > have).collect();
+        let payloads: Vec<(u64, P)> = (first..end).zip(run.payloads).filter(|(v, _)| *v > have).collect();
         let new = match (self.history, payloads.first()) {
             (_, None) => return Vec::new(),
-            (History::All, Some((first, _))) if *first > have + 1 => return Vec::new(),
+            (History::All, Some((first, _))) if *first > have + 1 && !self.planted.is(Mutant::GapAcknowledged) => {
+                return Vec::new();
+            }
             (History::All, Some(_)) => payloads,
             (History::Newest, Some(_)) => payloads.into_iter().last().into_iter().collect(),
         };

@@ -9,6 +9,7 @@ use std::time::Duration;
 use raft::eraftpb;
 use serde::{Deserialize, Serialize};
 
+use super::incoming::BadMessage;
 use super::machine::StateMachine;
 use crate::time::Time;
 
@@ -140,6 +141,13 @@ pub enum Output<M: StateMachine> {
         token: Token,
         /// Why.
         refusal: Refusal,
+    },
+    /// A message that no node of the group would have sent. It was dropped; whoever runs the group may want to know.
+    BadMessage {
+        /// Who claims to have sent it.
+        from: NodeId,
+        /// What is wrong with it.
+        problem: BadMessage,
     },
     /// The group cannot go on with what the disk or a peer gave it. The process must stop with this line.
     Fatal(String),

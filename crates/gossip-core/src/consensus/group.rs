@@ -11,6 +11,7 @@ use super::api::{
 use super::clock::LeaseClock;
 use super::codec::{decode, encode};
 use super::drive::own_share;
+use super::incoming::{self, Led};
 use super::log::{Log, StartError};
 use super::machine::StateMachine;
 use super::members::Changes;
@@ -337,14 +338,19 @@ impl<M: StateMachine> Group<M> {
     }
 
     fn receive(&mut self, message: raft::eraftpb::Message) {
-        let kind = message.get_msg_type();
-        if message.to != self.id || message.from == self.id || is_local(kind) || self.removed {
+        let (from, kind) = (message.from, message.get_msg_type());
+        // To a node that was removed, or to the number that this one had before: late, but not wrong.
+        if message.to != self.id || from == self.id || from == raft::INVALID_ID || self.removed {
             self.dropped_messages += 1;
             return;
         }
+        let (term, last) = (self.raft.raft.term, self.raft.raft.raft_log.last_index());
+        if let Err(problem) = incoming::check(&message, self.leads().then_some(Led { term, last })) {
+            self.dropped_messages += 1;
+            return self.outputs.push_back(Output::BadMessage { from, problem });
+        }
         // raft panics on this. It means that entries are gone which this node told the leader it had.
-        let last = self.raft.raft.raft_log.last_index();
-        if kind == MessageType::MsgHeartbeat && message.term >= self.raft.raft.term && message.commit > last {
+        if kind == MessageType::MsgHeartbeat && message.term >= term && message.commit > last {
             return self.fail(format!(
                 "the log ends at {last}, but {} was acknowledged: the disk lost entries",
                 message.commit
@@ -405,17 +411,4 @@ fn raft_config(id: NodeId, config: &Config, applied: u64, planted: Planted) -> r
         max_uncommitted_size: config.max_uncommitted_bytes.max(config.max_message_bytes),
         ..raft::Config::default()
     }
-}
-
-/// Kinds of messages that a node only ever sends to itself.
-fn is_local(kind: MessageType) -> bool {
-    matches!(
-        kind,
-        MessageType::MsgHup
-            | MessageType::MsgBeat
-            | MessageType::MsgUnreachable
-            | MessageType::MsgSnapStatus
-            | MessageType::MsgCheckQuorum
-            | MessageType::MsgPropose
-    )
 }

@@ -200,7 +200,7 @@ impl<M: StateMachine> Group<M> {
             nodes.push(Member { id, name: context.name, address: context.address, voter });
             nodes.sort_by_key(|m| m.id);
         }
-        self.members.next_id = self.members.next_id.max(id + 1);
+        self.members.next_id = self.members.next_id.max(id.saturating_add(1));
         if let Some((_, token)) = self.changes.logged.take_if(|(at, _)| *at == index)
             && let Some(token) = token
         {

@@ -9,6 +9,7 @@ mod clock;
 mod codec;
 mod drive;
 mod group;
+mod incoming;
 mod log;
 pub mod machine;
 mod members;
@@ -21,5 +22,6 @@ pub use api::{
     SnapshotData, SnapshotRecord, Status, Ticket, Token,
 };
 pub use group::Group;
+pub use incoming::BadMessage;
 pub use log::StartError;
 pub use machine::{RestoreError, StateMachine};

@@ -1,10 +1,13 @@
 //! The dissemination protocol held to its figures, message by message, in virtual time.
 
+#[cfg(feature = "mutants")]
+mod mutants;
 mod net;
 
 use std::time::Duration;
 
-use gossip_core::broadcast::{Config, History};
+use gossip_core::broadcast::{Ask, Config, History, Input, Message, Origin, Run, Versions, View};
+use gossip_core::mutants::Planted;
 use net::Net;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -141,15 +144,81 @@ fn overlapping_majorities_converge_when_whole_again_and_change_hubs_at_a_bounded
     }
 }
 
+/// How many payloads some node lacks ten seconds after a load under loss and reordering.
+fn lost_under_loss(seed: u64, planted: Planted) -> usize {
+    let mut net = Net::with_bug(10, seed, History::All, batch(300), planted);
+    (net.latency, net.loss) = ((5, 200), 20);
+    net.load(0, 50, 20);
+    net.loss = 0;
+    net.run(10 * SECOND);
+    net.missing()
+}
+
 #[test]
 fn loss_and_reordering_lose_nothing() {
     for seed in 1..=20 {
-        let mut net = Net::new(10, seed, History::All, batch(300));
-        (net.latency, net.loss) = ((5, 200), 20);
-        net.load(0, 50, 20);
-        net.loss = 0;
-        net.run(10 * SECOND);
-        assert_eq!(net.missing(), 0, "seed {seed}");
+        assert_eq!(lost_under_loss(seed, Planted::NONE), 0, "seed {seed}");
+    }
+}
+
+/// Milliseconds until all of five nodes have the last payload of a load, of which every message is lost for half a second.
+fn repair(seed: u64, planted: Planted) -> u64 {
+    let mut net = Net::with_bug(5, seed, History::All, batch(300), planted);
+    net.load(0, 20, 3);
+    net.run(3 * SECOND);
+    net.publish(1, 1000);
+    net.loss = 100;
+    net.run(SECOND / 2);
+    net.loss = 0;
+    net.run(60 * SECOND);
+    assert_eq!(net.missing(), 0, "seed {seed}");
+    *net.latencies().last().expect("a payload")
+}
+
+#[test]
+fn what_was_not_acknowledged_is_sent_again() {
+    for seed in 1..=20 {
+        let took = repair(seed, Planted::NONE);
+        assert!(took < 5000, "seed {seed}: {took} ms");
+    }
+}
+
+/// How many payloads of the others some of them lack after ten seconds without the hub.
+fn lacking_without_hub(seed: u64, planted: Planted) -> usize {
+    let mut net = Net::with_bug(10, seed, History::All, batch(300), planted);
+    net.load(0, 50, 3);
+    let hub = net.nodes[0].view().hub;
+    net.split(&[hub]);
+    for payload in 1000..1010 {
+        net.publish((hub + 1 + payload as u32 % 9) % 10, payload);
+    }
+    net.run(10 * SECOND);
+    let others = (0..10).filter(|n| *n != hub as usize);
+    others.map(|n| (1000..1010).filter(|payload| !net.have[n].contains_key(payload)).count()).sum()
+}
+
+#[test]
+fn the_others_go_on_without_a_hub_that_stays_away() {
+    for seed in 1..=20 {
+        assert_eq!(lacking_without_hub(seed, Planted::NONE), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_run_at_the_end_of_all_versions_and_one_of_the_receiver_change_nothing() {
+    for history in [History::All, History::Newest] {
+        for (node, first) in [(1, u64::MAX), (1, u64::MAX - 1), (0, 1), (0, u64::MAX - 5)] {
+            let mut net = Net::new(3, 1, history, batch(300));
+            let run = Run { origin: Origin { node, life: 1 }, first, payloads: vec![7, 8] };
+            let versions = Versions::default();
+            let (view, ask) = (View::default(), Ask::None);
+            let message = Message { life: 1, view, hears_hub: false, parent: false, ask, versions, runs: vec![run] };
+            net.input(0, Input::Message { from: 1, message });
+            assert!(net.have[0].is_empty(), "{history:?} {node} {first}");
+            net.publish(0, 100);
+            net.run(5 * SECOND);
+            assert_eq!(net.missing(), 0, "{history:?} {node} {first}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The Raft group in a network of its own: elections, reads, snapshots, members, waiters, chaos.
 
+mod incoming;
 mod net;
 
 use std::time::Duration;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use gossip_core::consensus::{
-    Change, Config, Consistency, Group, Input, Member, Members, Output, Persist, Recovered, Refusal, RestoreError,
-    StateMachine, Ticket, Token,
+    BadMessage, Change, Config, Consistency, Group, Input, Member, Members, Output, Persist, Recovered, Refusal,
+    RestoreError, StateMachine, Ticket, Token,
 };
 use gossip_core::coordination::Stamp;
 use gossip_core::mutants::Planted;
@@ -94,6 +94,8 @@ pub(crate) struct Net {
     /// Milliseconds that these nodes' disks take longer over each write.
     pub(crate) slow_disks: BTreeMap<u64, u64>,
     pub(crate) fatal: Vec<(u64, String)>,
+    /// Messages that were not heard: by whom sent, and why.
+    pub(crate) bad: Vec<(u64, BadMessage)>,
     /// Who led in which term.
     pub(crate) leaders: BTreeMap<u64, u64>,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
@@ -119,6 +121,7 @@ impl Net {
             loss: 0,
             slow_disks: BTreeMap::new(),
             fatal: Vec::new(),
+            bad: Vec::new(),
             leaders: BTreeMap::new(),
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
@@ -314,6 +317,7 @@ impl Net {
                 Output::Read { token, view, .. } => self.reply(token, Reply::Read(view)),
                 Output::Changed { token, node } => self.reply(token, Reply::Changed(node)),
                 Output::Refused { token, refusal } => self.reply(token, Reply::Refused(refusal)),
+                Output::BadMessage { from, problem } => self.bad.push((from, problem)),
                 Output::Fatal(line) => self.fatal.push((id, line)),
             }
         }

@@ -58,6 +58,8 @@ impl World {
                 Output::Read { token, applied, view } => self.respond(place, token, Reply::Read { applied, view }),
                 Output::Changed { token, .. } => self.respond(place, token, Reply::Changed),
                 Output::Refused { token, refusal } => self.respond(place, token, Reply::Refused(refusal)),
+                // The network of this world loses, delays and doubles; it makes up nothing. So the core refuses its own words.
+                Output::BadMessage { from, problem } => self.fatal(place, &format!("a message of {from}: {problem}")),
                 Output::Fatal(line) => self.fatal(place, &line),
             }
         }

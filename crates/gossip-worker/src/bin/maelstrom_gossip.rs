@@ -38,10 +38,13 @@ enum Command {
         /// Most messages between servers for each operation.
         #[arg(long)]
         messages: Option<f64>,
-        /// Highest median of the milliseconds until a value is stable.
+        /// Messages between servers for each operation must be fewer than this.
+        #[arg(long)]
+        messages_below: Option<f64>,
+        /// The median of the milliseconds until a value is stable must be below this.
         #[arg(long)]
         median_ms: Option<f64>,
-        /// Most milliseconds until a value is stable.
+        /// Every value must be stable in fewer milliseconds than this.
         #[arg(long)]
         max_ms: Option<f64>,
         /// The line that repeats the run, printed if it failed.
@@ -54,8 +57,19 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let batch = Duration::from_millis(options.batch_ms);
     match options.command {
-        Some(Command::Report { folder, name, nemesis, latency_ms, messages, median_ms, max_ms, command }) => {
-            let (latency, bounds) = (Duration::from_millis(latency_ms), Bounds { messages, median_ms, max_ms });
+        Some(Command::Report {
+            folder,
+            name,
+            nemesis,
+            latency_ms,
+            messages,
+            messages_below,
+            median_ms,
+            max_ms,
+            command,
+        }) => {
+            let bounds = Bounds { messages, messages_below, median_ms, max_ms };
+            let latency = Duration::from_millis(latency_ms);
             report(&folder, Circumstances { bounds, name, nemesis, latency, batch, command })
         }
         None => run(batch),

@@ -222,6 +222,9 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
                     self.held.push_back((ticket, message));
                 }
                 Output::Send { message, .. } => (self.send)(*message, &self.group.members().nodes),
+                Output::BadMessage { from, problem } => {
+                    tracing::warn!(node = from, %problem, "a message of the group makes no sense");
+                }
                 Output::Fatal(line) => return Some(Stopped::Group(line)),
                 output => self.answer(output),
             }
@@ -253,7 +256,9 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
                 }
             }
             Output::Refused { token, refusal } => self.refused(token, refusal),
-            Output::Persist(_) | Output::Send { .. } | Output::Fatal(_) => unreachable!("taken before"),
+            Output::Persist(_) | Output::Send { .. } | Output::BadMessage { .. } | Output::Fatal(_) => {
+                unreachable!("taken before")
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! `kafka`: append-only logs with committed offsets.
 //!
-//! A send is answered when it is committed. A poll shows what this node has applied, which only grows; the workload asks for no
-//! more. Committed offsets are answered at once and join the log a little later: a consumer that starts meanwhile starts lower,
-//! which repeats messages and loses none.
+//! Sends and committed offsets are answered when the group has committed them, and committed offsets are read by ReadIndex: who
+//! asks for them after an answer finds them, on any node. A poll shows what this node has applied, which only grows; the workload
+//! asks for no more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::replica::{Request, Service};
-use super::wire::{Body, Fault, body, canonical, field, list, object, parse, text};
+use super::wire::{Body, Code, Fault, body, canonical, field, list, object, parse, text};
 
 /// How many messages of one log a poll gives at most.
 const POLL: usize = 1000;
@@ -125,14 +125,11 @@ impl Service for Logs {
                 Request::Command(Command::Send { key, message })
             }
             "poll" => Request::Query(Query::Poll(offsets(request)?), Consistency::Stale),
-            "commit_offsets" => {
-                let answer = body(json!({ "type": "commit_offsets_ok" }));
-                Request::Later(Command::Commit(offsets(request)?), answer)
-            }
+            "commit_offsets" => Request::Command(Command::Commit(offsets(request)?)),
             _ => {
                 let keys = list(request, "keys")?.iter().map(|key| key.as_str().map(str::to_owned));
                 let keys = keys.collect::<Option<_>>().ok_or_else(|| Fault::malformed("keys", "are not strings"))?;
-                Request::Query(Query::Committed(keys), Consistency::Stale)
+                Request::Query(Query::Committed(keys), Consistency::Linearizable)
             }
         })
     }
@@ -157,13 +154,20 @@ impl Service for Logs {
         }))
     }
 
-    fn join(first: Command, second: Command) -> Command {
-        match (first, second) {
-            (Command::Commit(mut offsets), Command::Commit(more)) => {
-                raise(&mut offsets, &more);
-                Command::Commit(offsets)
-            }
-            (first, _) => first,
+    /// Committed offsets never fall, so one that is reached already stays reached.
+    fn settled(&self, command: &Command) -> Option<Answer> {
+        let Command::Commit(offsets) = command else { return None };
+        let reached = |(key, offset): (&String, &u64)| self.committed.get(key).is_some_and(|known| known >= offset);
+        offsets.iter().all(reached).then_some(Answer::Committed)
+    }
+
+    /// A consumer commits what it has processed. Maelstrom's goes on behind that after an error that says that nothing happened,
+    /// as if the poll before it had never been, and then finds messages skipped. After one that leaves it open it starts again
+    /// from the offsets that the group holds.
+    fn untaken(command: &Command) -> Fault {
+        match command {
+            Command::Send { .. } => Fault::new(Code::TemporarilyUnavailable, "no leader is known"),
+            Command::Commit(_) => Fault::new(Code::Timeout, "no leader recorded the offsets in time"),
         }
     }
 }

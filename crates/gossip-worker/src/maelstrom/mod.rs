@@ -19,5 +19,5 @@ mod txn;
 mod wire;
 
 pub use node::{Node, Settings};
-pub use stdio::run;
+pub use stdio::{Stopped, run};
 pub use wire::{Body, Caller, Code, Envelope, Fault};

@@ -1,8 +1,9 @@
-//! The node: lines in, envelopes out, sans-IO like the core that it drives.
+//! The node: lines in, envelopes out, sans-IO like the core that it drives, but for the ids that `generate` draws.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use gossip_client::OpId;
 use gossip_core::broadcast::{Config, NodeIndex};
 use gossip_core::time::Time;
 use serde_json::{Value, json};
@@ -42,7 +43,6 @@ pub struct Node {
     settings: Settings,
     now: Time,
     identity: Option<Identity>,
-    ids: u64,
     broadcasts: bool,
     values: Option<Spread<Values>>,
     counter: Option<Spread<Counter>>,
@@ -53,6 +53,7 @@ pub struct Node {
     held: VecDeque<(Time, Caller)>,
     out: VecDeque<Envelope>,
     log: Vec<String>,
+    failed: Option<String>,
 }
 
 impl Node {
@@ -62,7 +63,6 @@ impl Node {
             settings,
             now: Time::ZERO,
             identity: None,
-            ids: 0,
             broadcasts: false,
             values: None,
             counter: None,
@@ -72,6 +72,7 @@ impl Node {
             held: VecDeque::new(),
             out: VecDeque::new(),
             log: Vec::new(),
+            failed: None,
         }
     }
 
@@ -83,6 +84,11 @@ impl Node {
     /// What to write to stderr since the last call.
     pub fn take_log(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
+    }
+
+    /// Why this node cannot go on: its process must end with this line once it has written what [`Self::poll`] still gives.
+    pub fn failed(&self) -> Option<&str> {
+        self.failed.as_deref()
     }
 
     /// When [`Node::wake`] is due at the latest.
@@ -119,9 +125,9 @@ impl Node {
         self.settle_held();
     }
 
-    /// A line of stdin.
-    pub fn line(&mut self, now: Time, line: &str) {
-        match serde_json::from_str::<Envelope>(line) {
+    /// A line of stdin, which need not be text.
+    pub fn line(&mut self, now: Time, line: &[u8]) {
+        match serde_json::from_slice::<Envelope>(line) {
             Ok(envelope) => self.receive(now, envelope),
             Err(e) => self.log.push(format!("not an envelope: {e}")),
         }
@@ -201,10 +207,8 @@ impl Node {
                 Ok(body(json!({ "type": "add_ok" })))
             }
             "generate" => {
-                self.ids += 1;
-                let name = self.identity.as_ref().map_or("", |i| i.name.as_str());
-                let id = format!("{name}-{:x}-{:x}", self.settings.life, self.ids);
-                Ok(body(json!({ "type": "generate_ok", "id": id })))
+                // The product's own idempotency keys: 128 random bits, so neither nodes nor their lives need to know of each other.
+                Ok(body(json!({ "type": "generate_ok", "id": OpId::random().to_string() })))
             }
             _ => Err(Fault::new(Code::NotSupported, format!("type: no request is called {kind:?}"))),
         }
@@ -400,6 +404,7 @@ impl Node {
             match effect {
                 Effect::Reply(caller, result) => self.reply(&caller, result),
                 Effect::Log(line) => self.log.push(line),
+                Effect::Fatal(line) => self.failed = self.failed.take().or(Some(line)),
                 Effect::Packet(to, packet) => {
                     let message = body(json!({ "type": "group", "of": M::NAME, "packet": packet }));
                     self.send(to as usize - 1, message);

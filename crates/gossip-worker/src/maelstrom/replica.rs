@@ -27,16 +27,12 @@ use super::wire::{Body, Caller, Code, Fault};
 const HOLD: Duration = Duration::from_millis(700);
 /// How long the answer to a forwarded command is waited for.
 const FORWARDED: Duration = Duration::from_secs(5);
-/// How long commands that nobody waits for are gathered.
-const LATER: Duration = Duration::from_millis(200);
 
 /// A request as the state machine takes it.
 #[derive(Debug)]
 pub(super) enum Request<M: StateMachine> {
     Command(M::Command),
     Query(M::Query, Consistency),
-    /// Answered at once with the body; applied soon after.
-    Later(M::Command, Body),
 }
 
 /// A state machine with Maelstrom's words around it.
@@ -49,9 +45,15 @@ pub(super) trait Service: StateMachine<Answer: Serialize + DeserializeOwned> + D
     fn request(kind: &str, body: &Body) -> Result<Request<Self>, Fault>;
     fn answered(answer: Self::Answer) -> Result<Body, Fault>;
     fn viewed(view: Self::View) -> Result<Body, Fault>;
-    /// Joins two commands that nobody waits for.
-    fn join(first: Self::Command, _: Self::Command) -> Self::Command {
-        first
+
+    /// The answer to a command that would change nothing here, now or later: it needs no entry in the log.
+    fn settled(&self, _: &Self::Command) -> Option<Self::Answer> {
+        None
+    }
+
+    /// What a client gets whose command no leader took in time.
+    fn untaken(_: &Self::Command) -> Fault {
+        Fault::new(Code::TemporarilyUnavailable, "no leader is known")
     }
 }
 
@@ -84,7 +86,6 @@ enum Origin<M: StateMachine> {
     /// With the command and how long it may wait for a leader that takes it; without one it is a read.
     Client(Caller, Option<(M::Command, Time)>),
     Node(NodeId, u64),
-    Nobody(M::Command),
 }
 
 #[derive(Debug)]
@@ -102,6 +103,8 @@ pub(super) enum Effect {
     Packet(NodeId, Value),
     /// A line for the log.
     Log(String),
+    /// The group cannot go on: the process must end with this line.
+    Fatal(String),
 }
 
 #[derive(Debug)]
@@ -114,7 +117,6 @@ pub(super) struct Replica<M: Service> {
     /// When forwarded commands are given up, in order.
     expiries: VecDeque<(Time, Token)>,
     held: VecDeque<Held<M>>,
-    later: Option<(Time, M::Command)>,
     outbox: BTreeMap<NodeId, (Time, Packet)>,
     effects: Vec<Effect>,
 }
@@ -144,7 +146,6 @@ impl<M: Service> Replica<M> {
             pending: BTreeMap::new(),
             expiries: VecDeque::new(),
             held: VecDeque::new(),
-            later: None,
             outbox: BTreeMap::new(),
             effects: Vec::new(),
         };
@@ -156,22 +157,20 @@ impl<M: Service> Replica<M> {
         let flush = self.outbox.values().map(|(at, _)| *at).min();
         let held = self.held.front().map(|held| held.until);
         let expiry = self.expiries.front().map(|(at, _)| *at);
-        let later = self.later.as_ref().map(|(at, _)| *at);
-        [flush, held, expiry, later].into_iter().flatten().fold(self.group.deadline(), Time::min)
+        [flush, held, expiry].into_iter().flatten().fold(self.group.deadline(), Time::min)
     }
 
     pub(super) fn request(&mut self, now: Time, caller: Caller, kind: &str, body: &Body) -> Vec<Effect> {
         self.now = now;
         match M::request(kind, body) {
             Err(fault) => self.effects.push(Effect::Reply(caller, Err(fault))),
-            Ok(Request::Command(command)) => self.route(caller, command, now + HOLD),
+            Ok(Request::Command(command)) => match self.group.machine().settled(&command) {
+                Some(answer) => self.effects.push(Effect::Reply(caller, M::answered(answer))),
+                None => self.route(caller, command, now + HOLD),
+            },
             Ok(Request::Query(query, consistency)) => {
                 let token = self.remember(Origin::Client(caller, None));
                 self.group.handle(now, Input::Query { token, query, consistency });
-            }
-            Ok(Request::Later(command, answer)) => {
-                self.postpone(command);
-                self.effects.push(Effect::Reply(caller, Ok(answer)));
             }
         }
         self.finish()
@@ -232,13 +231,6 @@ impl<M: Service> Replica<M> {
         self.expiries.push_back((self.now + FORWARDED, token));
     }
 
-    fn postpone(&mut self, command: M::Command) {
-        self.later = Some(match self.later.take() {
-            None => (self.now + LATER, command),
-            Some((at, first)) => (at, M::join(first, command)),
-        });
-    }
-
     fn packet(&mut self, to: NodeId) -> &mut Packet {
         let at = self.now + M::WINDOW;
         &mut self.outbox.entry(to).or_insert_with(|| (at, Packet::default())).1
@@ -284,7 +276,10 @@ impl<M: Service> Replica<M> {
                     }
                     Output::Refused { token, refusal } => self.refused(token, &refusal),
                     Output::Changed { .. } => {}
-                    Output::Fatal(line) => self.effects.push(Effect::Log(line)),
+                    Output::BadMessage { from, problem } => {
+                        self.effects.push(Effect::Log(format!("a Raft message of node {from} dropped: {problem}")));
+                    }
+                    Output::Fatal(line) => return self.fail(line),
                 }
             }
             match durable.take() {
@@ -301,8 +296,22 @@ impl<M: Service> Replica<M> {
                 let answer = Outcome::Answer(encode(&answer));
                 self.packet(node).outcomes.push((number, answer));
             }
-            Some(Origin::Nobody(_)) | None => {}
+            None => {}
         }
+    }
+
+    /// Nobody will answer any more what waits here.
+    fn fail(&mut self, line: String) {
+        let waiting = std::mem::take(&mut self.pending).into_values();
+        let pending = waiting.filter_map(|origin| match origin {
+            Origin::Client(caller, _) => Some(caller),
+            Origin::Node(..) => None,
+        });
+        for caller in pending.chain(self.held.drain(..).map(|held| held.caller)) {
+            let fault = Fault::new(Code::Crash, "this node cannot go on");
+            self.effects.push(Effect::Reply(caller, Err(fault)));
+        }
+        self.effects.push(Effect::Fatal(line));
     }
 
     fn refused(&mut self, token: Token, refusal: &Refusal) {
@@ -315,8 +324,6 @@ impl<M: Service> Replica<M> {
         let Some(origin) = self.pending.remove(&token) else { return };
         match (origin, outcome) {
             (Origin::Node(node, number), outcome) => self.packet(node).outcomes.push((number, outcome)),
-            (Origin::Nobody(_), Outcome::Answer(_)) => {}
-            (Origin::Nobody(command), _) => self.postpone(command),
             (Origin::Client(caller, _), Outcome::Answer(text)) => {
                 let lost = || Fault::new(Code::Crash, "the leader's answer cannot be read");
                 let result = decode(&text).ok_or_else(lost).and_then(M::answered);
@@ -336,32 +343,20 @@ impl<M: Service> Replica<M> {
         }
     }
 
-    /// What is due: commands that waited for a leader, that got no answer, that nobody waits for.
+    /// What is due: commands that waited for a leader, or for its answer.
     fn tend(&mut self) {
-        let leader = self.leader();
         for Held { until, caller, command } in std::mem::take(&mut self.held) {
             if until <= self.now {
-                let fault = Fault::new(Code::TemporarilyUnavailable, "no leader is known");
-                self.effects.push(Effect::Reply(caller, Err(fault)));
+                self.effects.push(Effect::Reply(caller, Err(M::untaken(&command))));
             } else {
                 self.route(caller, command, until);
             }
         }
         while self.expiries.front().is_some_and(|(at, _)| *at <= self.now) {
             let Some((_, token)) = self.expiries.pop_front() else { break };
-            match self.pending.remove(&token) {
-                Some(Origin::Client(caller, _)) => {
-                    let fault = Fault::new(Code::Timeout, "the leader did not answer");
-                    self.effects.push(Effect::Reply(caller, Err(fault)));
-                }
-                Some(Origin::Nobody(command)) => self.postpone(command),
-                Some(Origin::Node(..)) | None => {}
-            }
-        }
-        if let Some((_, command)) = self.later.take_if(|(at, _)| *at <= self.now) {
-            match leader {
-                Some(leader) => self.submit(leader, Origin::Nobody(command.clone()), command),
-                None => self.postpone(command),
+            if let Some(Origin::Client(caller, _)) = self.pending.remove(&token) {
+                let fault = Fault::new(Code::Timeout, "the leader did not answer");
+                self.effects.push(Effect::Reply(caller, Err(fault)));
             }
         }
     }

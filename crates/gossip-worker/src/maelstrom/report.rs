@@ -9,15 +9,33 @@ use std::time::Duration;
 
 use clojure_reader::edn::Edn;
 
-/// Figures that a run must stay within to pass.
+/// Figures that a run must stay within to pass, besides that of rounds in a run without faults.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
-    /// Messages between servers for each operation.
+    /// Most messages between servers for each operation.
     pub messages: Option<f64>,
-    /// Median of the time until a value is stable, in milliseconds.
+    /// Messages for each operation must be fewer than this.
+    pub messages_below: Option<f64>,
+    /// The median of the time until a value is stable must be below this, in milliseconds.
     pub median_ms: Option<f64>,
-    /// The longest such time.
+    /// The longest such time must be below this.
     pub max_ms: Option<f64>,
+}
+
+/// One bound with the run's figure.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    name: &'static str,
+    limit: f64,
+    /// The limit itself is beyond it.
+    strict: bool,
+    figure: Option<f64>,
+}
+
+impl Bound {
+    fn held(&self) -> bool {
+        self.figure.is_some_and(|figure| figure < self.limit || (!self.strict && figure == self.limit))
+    }
 }
 
 /// What the results folder does not say.
@@ -134,25 +152,36 @@ impl Report {
         Ok(report)
     }
 
-    /// Each bound with its name, its value and the run's figure.
-    fn bounds(&self) -> Vec<(&'static str, f64, Option<f64>)> {
+    /// The bounds that the run was given.
+    fn bounds(&self) -> Vec<Bound> {
         let stable = self.values.as_ref().and_then(|v| v.latency);
-        let Bounds { messages, median_ms, max_ms } = self.circumstances.bounds;
+        let Bounds { messages, messages_below, median_ms, max_ms } = self.circumstances.bounds;
         let bounds = [
-            ("messages per op", messages, self.messages_per_operation),
-            ("p50 (ms)", median_ms, stable.map(|q| q[0])),
-            ("max (ms)", max_ms, stable.map(|q| q[3])),
+            ("messages per op", messages, false, self.messages_per_operation),
+            ("messages per op", messages_below, true, self.messages_per_operation),
+            ("p50 (ms)", median_ms, true, stable.map(|q| q[0])),
+            ("max (ms)", max_ms, true, stable.map(|q| q[3])),
         ];
-        bounds.into_iter().filter_map(|(name, bound, figure)| Some((name, bound?, figure))).collect()
+        let bound = |(name, limit, strict, figure)| Some(Bound { name, limit: limit?, strict, figure });
+        bounds.into_iter().filter_map(bound).collect()
+    }
+
+    /// The bound of rounds, by which runs without faults are judged: one that is cut off converges when the cut heals.
+    fn rounds_bound(&self) -> Option<Bound> {
+        let (rounds, limit) = self.rounds().filter(|_| self.faults().is_empty())?;
+        let name = "rounds to full convergence";
+        Some(Bound { name, limit: limit as f64, strict: false, figure: Some(rounds as f64) })
     }
 
     fn hold_to_bounds(&mut self) {
-        for (name, bound, figure) in self.bounds() {
+        for bound in self.bounds().into_iter().chain(self.rounds_bound()) {
+            let Bound { name, limit, strict, figure } = bound;
             match figure {
-                Some(figure) if figure <= bound => {}
+                Some(_) if bound.held() => {}
                 Some(figure) => {
                     self.verdict = Verdict::Fail;
-                    self.anomalies.push(format!("{name}: {figure:.2} is above {bound}"));
+                    let word = if strict { "not below" } else { "above" };
+                    self.anomalies.push(format!("{name}: {figure:.2} is {word} {limit}"));
                 }
                 None => {
                     if self.verdict == Verdict::Pass {
@@ -162,6 +191,12 @@ impl Report {
                 }
             }
         }
+    }
+
+    /// What was done to the nodes, by Maelstrom and from outside.
+    fn faults(&self) -> Vec<&str> {
+        let by_maelstrom = self.nemesis.then_some("partition");
+        by_maelstrom.into_iter().chain(self.circumstances.nemesis.as_deref()).collect()
     }
 
     /// How many rounds the slowest value took, a round being a window at the hub and one hop; and their bound.
@@ -195,8 +230,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let title = format!("MAELSTROM REPORT — {}", self.title);
         writeln!(f, "{title}\n{}", "═".repeat(title.chars().count()))?;
-        let by_maelstrom = self.nemesis.then_some("partition");
-        let faults: Vec<&str> = by_maelstrom.into_iter().chain(self.circumstances.nemesis.as_deref()).collect();
+        let faults = self.faults();
         let nemesis = if faults.is_empty() { "none".into() } else { faults.join(", ") };
         writeln!(
             f,
@@ -229,10 +263,10 @@ impl fmt::Display for Report {
             writeln!(f, "Messages:      per op: {messages:.2} (servers)")?;
         }
         if let Some((rounds, bound)) = self.rounds() {
-            let status = match (faults.is_empty(), rounds <= bound) {
-                (false, _) => "NOT JUDGED (faults)",
-                (true, true) => "WITHIN BOUND",
-                (true, false) => "BEYOND BOUND",
+            let status = match self.rounds_bound().map(|bound| bound.held()) {
+                None => "NOT JUDGED (faults)",
+                Some(true) => "WITHIN BOUND",
+                Some(false) => "BEYOND BOUND",
             };
             writeln!(
                 f,
@@ -241,10 +275,11 @@ impl fmt::Display for Report {
         }
         let bounds = self.bounds();
         if !bounds.is_empty() {
-            let held = |figure: Option<f64>, bound| if figure.is_some_and(|f| f <= bound) { "yes" } else { "no" };
-            let line =
-                bounds.iter().map(|(name, bound, figure)| format!("{name} <= {bound}: {}", held(*figure, *bound)));
-            writeln!(f, "Bounds:        {}", line.collect::<Vec<_>>().join("   "))?;
+            let line = |bound: &Bound| {
+                let (than, held) = (if bound.strict { "<" } else { "<=" }, if bound.held() { "yes" } else { "no" });
+                format!("{} {than} {}: {held}", bound.name, bound.limit)
+            };
+            writeln!(f, "Bounds:        {}", bounds.iter().map(line).collect::<Vec<_>>().join("   "))?;
         }
         if self.verdict != Verdict::Pass {
             writeln!(f, "Anomalies found: {}", self.anomalies.join("; "))?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gossip_core::broadcast::{Broadcast, Config, History, Input, Message, NodeIndex, Origin, Output, View};
+use gossip_core::mutants::Planted;
 use gossip_core::time::Time;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -98,7 +99,7 @@ pub(super) struct Spread<S: Sum> {
 
 impl<S: Sum> Spread<S> {
     pub(super) fn new(node: NodeIndex, nodes: NodeIndex, life: u64, config: Config, now: Time) -> Self {
-        let protocol = Broadcast::new(node, nodes, life, S::HISTORY, config, now);
+        let protocol = Broadcast::new(node, nodes, life, S::HISTORY, config, Planted::NONE, now);
         Spread { me: Origin { node, life }, protocol, told: View::default(), sum: S::default() }
     }
 

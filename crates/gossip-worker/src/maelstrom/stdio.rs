@@ -9,11 +9,22 @@ use gossip_core::time::Time;
 
 use super::node::Node;
 
+/// Why the process must end before its input does.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// Stdin cannot be read or stdout not be written.
+    #[error(transparent)]
+    Pipe(#[from] io::Error),
+    /// The node cannot go on.
+    #[error("{0}")]
+    Node(String),
+}
+
 /// Pumps `node` until stdin ends.
 ///
 /// # Errors
-/// Stdin cannot be read or stdout not be written.
-pub fn run(mut node: Node) -> io::Result<()> {
+/// It had to stop before.
+pub fn run(mut node: Node) -> Result<(), Stopped> {
     eprintln!("process {}", std::process::id());
     let start = Instant::now();
     let lines = read_lines();
@@ -26,28 +37,32 @@ pub fn run(mut node: Node) -> io::Result<()> {
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
         while let Some(envelope) = node.poll() {
-            serde_json::to_writer(&mut stdout, &envelope)?;
+            serde_json::to_writer(&mut stdout, &envelope).map_err(io::Error::from)?;
             stdout.write_all(b"\n")?;
         }
         stdout.flush()?;
         for line in node.take_log() {
             eprintln!("{line}");
         }
+        if let Some(line) = node.failed() {
+            return Err(Stopped::Node(line.to_owned()));
+        }
     }
 }
 
 /// The next line, or [`RecvTimeoutError::Timeout`] at once when the node is due, however many lines wait.
-fn next(lines: &Receiver<io::Result<String>>, within: Duration) -> Result<io::Result<String>, RecvTimeoutError> {
+fn next(lines: &Receiver<io::Result<Vec<u8>>>, within: Duration) -> Result<io::Result<Vec<u8>>, RecvTimeoutError> {
     if within.is_zero() {
         return Err(RecvTimeoutError::Timeout);
     }
     lines.recv_timeout(within.min(Duration::from_secs(3600)))
 }
 
-fn read_lines() -> Receiver<io::Result<String>> {
+/// Lines as bytes: one that is no text is the node's to complain of, and no reason to stop reading.
+fn read_lines() -> Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
+        for line in io::stdin().lock().split(b'\n') {
             if sender.send(line).is_err() {
                 return;
             }

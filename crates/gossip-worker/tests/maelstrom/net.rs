@@ -21,6 +21,10 @@ pub(crate) struct Net {
     /// By the number of the request: when it was answered, and how.
     pub(crate) replies: BTreeMap<u64, (Time, Value)>,
     pub(crate) log: Vec<String>,
+    /// Percent of messages between servers that are lost.
+    pub(crate) loss: u64,
+    /// Milliseconds that may be drawn on top of the latency: messages overtake each other.
+    pub(crate) jitter: u64,
     latency: Duration,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
     flying: BTreeMap<u64, (usize, usize, String)>,
@@ -40,6 +44,8 @@ impl Net {
             operations: 0,
             replies: BTreeMap::new(),
             log: Vec::new(),
+            loss: 0,
+            jitter: 0,
             latency: Duration::from_millis(latency_ms),
             queue: BinaryHeap::new(),
             flying: BTreeMap::new(),
@@ -66,7 +72,7 @@ impl Net {
         self.sequence += 1;
         let id = self.sequence;
         body["msg_id"] = id.into();
-        self.line(node, &json!({ "src": "c1", "dest": name(node), "body": body }).to_string());
+        self.line(node, json!({ "src": "c1", "dest": name(node), "body": body }).to_string().as_bytes());
         id
     }
 
@@ -82,7 +88,12 @@ impl Net {
         None
     }
 
-    pub(crate) fn line(&mut self, node: usize, line: &str) {
+    /// Hands a node a message as if another node had sent it.
+    pub(crate) fn from_peer(&mut self, from: usize, to: usize, body: &Value) {
+        self.line(to, json!({ "src": name(from), "dest": name(to), "body": body }).to_string().as_bytes());
+    }
+
+    pub(crate) fn line(&mut self, node: usize, line: &[u8]) {
         self.nodes[node].line(self.now, line);
         self.drain(node);
     }
@@ -122,7 +133,7 @@ impl Net {
         let Some(Reverse((_, sequence))) = self.queue.pop() else { return };
         let (from, to, line) = self.flying.remove(&sequence).expect("a message on its way");
         if !self.cut.contains(&(from, to)) {
-            self.line(to, &line);
+            self.line(to, line.as_bytes());
         }
     }
 
@@ -132,14 +143,22 @@ impl Net {
             match number(&envelope.dest) {
                 Some(to) => {
                     self.messages += 1;
-                    self.queue.push(Reverse((self.now + self.latency, self.sequence)));
-                    let line = serde_json::to_string(&envelope).expect("an envelope");
-                    self.flying.insert(self.sequence, (node, to, line));
+                    self.send(node, to, serde_json::to_string(&envelope).expect("an envelope"));
                 }
                 None => self.answered(node, envelope),
             }
         }
         self.log.extend(self.nodes[node].take_log());
+    }
+
+    fn send(&mut self, from: usize, to: usize, line: String) {
+        if self.loss > 0 && self.draw(100) < self.loss {
+            return;
+        }
+        let jitter = if self.jitter > 0 { self.draw(self.jitter * 1000) } else { 0 };
+        let at = self.now + self.latency + Duration::from_micros(jitter);
+        self.queue.push(Reverse((at, self.sequence)));
+        self.flying.insert(self.sequence, (from, to, line));
     }
 
     fn answered(&mut self, node: usize, envelope: Envelope) {
@@ -159,6 +178,6 @@ pub(crate) fn name(node: usize) -> String {
     format!("n{node}")
 }
 
-fn number(name: &str) -> Option<usize> {
+pub(crate) fn number(name: &str) -> Option<usize> {
     name.strip_prefix('n')?.parse().ok()
 }

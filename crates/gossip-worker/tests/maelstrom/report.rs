@@ -80,15 +80,45 @@ fn an_invalid_run_names_the_checker_and_the_command() {
 #[test]
 fn a_run_outside_its_bounds_fails_although_it_is_valid() {
     let root = folder(RESULTS, HISTORY);
-    let bounds = Bounds { messages: Some(0.7), median_ms: Some(400.0), max_ms: Some(571.0) };
+    let bounds = Bounds { messages: Some(0.7), median_ms: Some(400.0), max_ms: Some(571.0), ..Bounds::default() };
     let report = read(&root, bounds).expect("a report");
     assert_eq!(report.verdict, Verdict::Fail);
     let text = report.to_string();
     assert!(text.contains("Valid: yes"), "{text}");
-    let line = "Bounds:        messages per op <= 0.7: no   p50 (ms) <= 400: yes   max (ms) <= 571: yes";
+    let line = "Bounds:        messages per op <= 0.7: no   p50 (ms) < 400: yes   max (ms) < 571: no";
     assert!(text.contains(line), "{text}");
-    let held = Bounds { messages: Some(0.75), ..bounds };
-    assert_eq!(read(&root, held).expect("a report").verdict, Verdict::Pass);
+    assert!(text.contains("messages per op: 0.75 is above 0.7; max (ms): 571.00 is not below 571\n"), "{text}");
+}
+
+#[test]
+fn only_bounds_that_are_given_as_most_include_their_limit() {
+    let root = folder(RESULTS, HISTORY);
+    let none = Bounds::default();
+    let cases = [
+        (Bounds { messages: Some(0.75), ..none }, Verdict::Pass),
+        (Bounds { messages: Some(0.74), ..none }, Verdict::Fail),
+        (Bounds { messages_below: Some(0.76), ..none }, Verdict::Pass),
+        (Bounds { messages_below: Some(0.75), ..none }, Verdict::Fail),
+        (Bounds { median_ms: Some(387.0), max_ms: Some(572.0), ..none }, Verdict::Pass),
+        (Bounds { median_ms: Some(386.0), ..none }, Verdict::Fail),
+        (Bounds { max_ms: Some(571.0), ..none }, Verdict::Fail),
+    ];
+    for (bounds, verdict) in cases {
+        assert_eq!(read(&root, bounds).expect("a report").verdict, verdict, "{bounds:?}");
+    }
+}
+
+#[test]
+fn a_value_that_takes_more_rounds_than_the_logarithm_fails_a_run_without_faults() {
+    // A round is 0.8 * 300 + 100 ms, the bound for 25 nodes is 5 of them.
+    let slowest = |ms: u64| RESULTS.replace("1 571", &format!("1 {ms}"));
+    let within = read(&folder(&slowest(1700), HISTORY), Bounds::default()).expect("a report");
+    assert_eq!(within.verdict, Verdict::Pass, "{within}");
+    let beyond = read(&folder(&slowest(1701), HISTORY), Bounds::default()).expect("a report");
+    assert_eq!(beyond.verdict, Verdict::Fail);
+    let text = beyond.to_string();
+    assert!(text.contains("convergence: 6   Expected (O(log n)): 5   Status: BEYOND BOUND"), "{text}");
+    assert!(text.contains("Anomalies found: rounds to full convergence: 6.00 is above 5\n"), "{text}");
 }
 
 #[test]
@@ -106,7 +136,10 @@ fn a_bound_without_a_figure_and_a_checker_that_cannot_tell_are_unknown() {
 fn rounds_are_not_judged_under_faults() {
     let cut =
         format!("{HISTORY}{{:index 6, :time 20000000001, :type :info, :process :nemesis, :f :start-partition}}\n");
-    let text = read(&folder(RESULTS, &cut), Bounds::default()).expect("a report").to_string();
+    let slow = RESULTS.replace("1 571", "1 9999");
+    let report = read(&folder(&slow, &cut), Bounds::default()).expect("a report");
+    assert_eq!(report.verdict, Verdict::Pass);
+    let text = report.to_string();
     assert!(text.contains("Nemesis: partition\n") && text.contains("Status: NOT JUDGED (faults)"), "{text}");
     let root = folder(RESULTS, &cut);
     let circumstances = Circumstances { nemesis: Some("hub-pause".into()), ..Circumstances::default() };
