@@ -31,6 +31,8 @@ use crate::workload::{Caller, Course, Kind, Mix, Place, Start, Twins, Watcher, W
 const LIVENESS: Duration = Duration::from_secs(60);
 /// One attempt of a worker.
 const ATTEMPT: Duration = Duration::from_secs(1);
+/// So many finish at the end what the load left.
+const CLOSERS: usize = 8;
 /// The lease under which shards are finished at the end.
 const CLOSING_LEASE: Duration = Duration::from_secs(10);
 /// After the last change, all views of the gossip must be the same within this time.
@@ -154,8 +156,8 @@ impl Run {
             options,
             recorder: knobs.recorder.clone(),
             process: i64::try_from(process)?,
-            // Behind the workers come the closer and the watcher.
-            step: i64::try_from(spec.concurrency + 2)?,
+            // Behind the workers come the closers and the watcher.
+            step: i64::try_from(spec.concurrency + CLOSERS + 1)?,
             lease,
             seed: spec.seed,
             rate: spec.rate,
@@ -185,9 +187,10 @@ impl Run {
         (0..self.spec.concurrency).map(worker).collect()
     }
 
-    /// Registers, finishes and reads: its process comes after the workers'.
-    fn closer(&self, knobs: &Knobs) -> Result<Caller> {
-        self.caller(knobs, self.spec.concurrency, CLOSING_LEASE, Options::default())
+    /// They finish what the load left; the first one registers and reads as well. Their processes come after the workers'.
+    fn closers(&self, knobs: &Knobs) -> Result<Vec<Caller>> {
+        let closer = |n| self.caller(knobs, self.spec.concurrency + n, CLOSING_LEASE, Options::default());
+        (0..CLOSERS).map(closer).collect()
     }
 
     /// Watches the gossip, where that is what the workload is about.
@@ -196,7 +199,7 @@ impl Run {
             return Ok(None);
         }
         let options = Options { deadline: ATTEMPT, attempt: ATTEMPT / 2, retries: 0, ..Options::default() };
-        let caller = self.caller(knobs, self.spec.concurrency + 1, CLOSING_LEASE, options)?;
+        let caller = self.caller(knobs, self.spec.concurrency + CLOSERS, CLOSING_LEASE, options)?;
         Ok(Some(Watcher::new(caller, knobs.nodes.clone())))
     }
 }
@@ -244,8 +247,8 @@ impl Stage<'_> {
             course: Course::new(&self.run.mix),
             over: watch::channel(false).0,
         };
-        let mut closer = self.run.closer(&knobs)?;
-        register(&mut closer, &knobs.course).await.map_err(anyhow::Error::msg).context("registering the shards")?;
+        let mut closers = self.run.closers(&knobs)?;
+        register(&mut closers[0], &knobs.course).await.map_err(anyhow::Error::msg).context("registering the shards")?;
 
         let mut load = Load::start(self.run, &knobs)?;
         let begun = Instant::now();
@@ -274,8 +277,8 @@ impl Stage<'_> {
         self.troubles.harness.extend(knobs.twins.end(LIVENESS).await);
         progress.say("every shard is driven to its end, every node is read");
         let closing = finish::Closing { nodes: &knobs.nodes, course: &knobs.course, patience: LIVENESS };
-        closing.drive(&mut closer).await;
-        closing.final_reads(&mut closer).await;
+        closing.drive(&mut closers).await;
+        closing.final_reads(&mut closers[0]).await;
         if let Some(watcher) = watcher {
             self.settle(watcher).await;
         }

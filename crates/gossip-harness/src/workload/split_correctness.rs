@@ -8,8 +8,8 @@
 use super::session::Mix;
 
 pub(super) const MIX: Mix = Mix {
-    roots: 8,
-    sessions: 60,
+    roots: 16,
+    sessions: 150,
     side_roots: 0,
     side_sessions: 0,
     claim: 70,
