@@ -59,12 +59,18 @@ impl Best {
         self.fewer(&numbers, |cut| &mut cut.strikes);
     }
 
-    /// Leaves out operations of workers.
+    /// Leaves out operations of workers, until none can be left out alone.
     fn fewer_operations(&mut self) {
-        // The last ones first: what came after the violation is not there, what came just before it is rarely needed.
-        let mut begun = run(&self.plan).begun;
-        begun.reverse();
-        self.fewer(&begun, |cut| &mut cut.operations);
+        loop {
+            let before = self.plan.cut.operations.len();
+            // The last ones first: what came just before the violation is rarely needed.
+            let mut begun = run(&self.plan).begun;
+            begun.reverse();
+            self.fewer(&begun, |cut| &mut cut.operations);
+            if self.plan.cut.operations.len() == before {
+                return;
+            }
+        }
     }
 
     /// Leaves out of `all` what is not needed, many at once first.
