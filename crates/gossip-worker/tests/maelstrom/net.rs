@@ -89,7 +89,7 @@ impl Net {
     }
 
     /// Hands a node a message as if another node had sent it.
-    pub(crate) fn from_peer(&mut self, from: usize, to: usize, body: &Value) {
+    pub(crate) fn peer_line(&mut self, from: usize, to: usize, body: &Value) {
         self.line(to, json!({ "src": name(from), "dest": name(to), "body": body }).to_string().as_bytes());
     }
 

@@ -135,7 +135,7 @@ fn a_raft_message_that_no_node_would_send_is_one_line_in_the_log_and_nothing_els
     ];
     for message in cases {
         let mut net = Net::new(3, 1, 300, 1);
-        net.from_peer(1, 0, &raft(&message));
+        net.peer_line(1, 0, &raft(&message));
         assert!(
             matches!(net.log.as_slice(), [line] if line.contains("of node 2 dropped")),
             "{message:?} {:?}",
@@ -160,7 +160,7 @@ fn runs_that_end_where_numbers_end_change_nothing() {
                 "life": 5, "view": { "epoch": 0, "hub": 0 }, "hears_hub": false, "parent": false, "ask": "none",
                 "versions": [], "runs": [run],
             });
-            net.from_peer(1, 0, &json!({ "type": "spread", "of": of, "message": message }));
+            net.peer_line(1, 0, &json!({ "type": "spread", "of": of, "message": message }));
             let mut add = add.clone();
             add["type"] = "add".into();
             assert_eq!(net.call(0, add).expect("an answer")["type"], "add_ok", "{of} {first}");
@@ -176,7 +176,7 @@ fn a_node_that_cannot_go_on_says_so_and_leaves_nobody_waiting() {
     let waiting = net.request(0, json!({ "type": "write", "key": 1, "value": 2 }));
     let read = net.request(0, json!({ "type": "read", "key": 1 }));
     // The leader speaks of entries that this node told it it had.
-    net.from_peer(1, 0, &raft(&Message { commit: 1000, ..of_leader(MessageType::MsgHeartbeat, 5) }));
+    net.peer_line(1, 0, &raft(&Message { commit: 1000, ..of_leader(MessageType::MsgHeartbeat, 5) }));
     let line = net.nodes[0].failed().expect("it cannot go on");
     assert!(line.contains("1000 was acknowledged"), "{line}");
     for id in [waiting, read] {
