@@ -103,6 +103,11 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
         "CLUSTER_MISMATCH",
         "the service checks the cluster's name where a connection comes in; there is one cluster here",
     ),
+    ("NODE_REMOVED", "the service says it where a removed node's connection comes in; here nobody connects"),
+    (
+        "NODE_REPLACED",
+        "the service says it to a node that lost its data folder; disks here are damaged, and never swapped",
+    ),
     ("LEASE_LOST", "of the client's lease guard: workers here send what they should not, and the nodes must refuse it"),
 ];
 

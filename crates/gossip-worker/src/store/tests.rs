@@ -2,15 +2,29 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use gossip_core::consensus::{Persist, SnapshotRecord};
 use gossip_core::mutants::Planted;
 use raft::eraftpb::Entry;
 
-use super::{Disk, Identity, Storage, look};
+use super::{Disk, Identity, Opened, Storage, look};
 
 fn identity() -> Identity {
     Identity::new("c".into(), "n1".into(), 1, String::new())
+}
+
+/// The store as it is after a stop. sled gives its file back some time after it is dropped, which in production is the process's end.
+fn opened_again(folder: &Path) -> Opened {
+    let start = Instant::now();
+    loop {
+        let found = look(folder).unwrap().unwrap();
+        match Disk::open(folder, found, Planted::NONE) {
+            Ok(opened) => return opened,
+            Err(error) => assert!(start.elapsed() < Duration::from_secs(30), "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn size(folder: &Path) -> u64 {
@@ -64,8 +78,7 @@ fn large_values_that_are_replaced_leave_nothing_behind() {
     // 8.6 MiB come and go in each round.
     assert!(sizes[39] <= sizes[12] * 3 / 2, "MiB on disk after each round: {sizes:?}");
     drop(disk);
-    let found = look(folder.path()).unwrap().unwrap();
-    let opened = Disk::open(folder.path(), found, Planted::NONE).unwrap();
+    let opened = opened_again(folder.path());
     assert_eq!(opened.recovered.snapshot.unwrap().data, entry(320, 4 << 20).data.to_vec());
 }
 
@@ -77,8 +90,7 @@ fn entries_that_are_replaced_in_the_middle_of_a_chunk_are_found_as_they_are() {
     disk.write(&[write(1, (1..=9).map(|index| entry(index, 30_000)).collect())], true).unwrap();
     disk.write(&[write(2, vec![entry(5, 50), entry(6, 70_000)])], true).unwrap();
     drop(disk);
-    let found = look(folder.path()).unwrap().unwrap();
-    let opened = Disk::open(folder.path(), found, Planted::NONE).unwrap();
+    let opened = opened_again(folder.path());
     let expected: Vec<Entry> =
         (1..=4).map(|index| entry(index, 30_000)).chain([entry(5, 50), entry(6, 70_000)]).collect();
     assert!(opened.recovered.entries == expected);

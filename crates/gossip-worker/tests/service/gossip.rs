@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use gossip_client::{Client, Consistency, Error, Health, Member, OpId, Options};
 use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::kit::{Cluster, Node, PATIENCE, RUN, free_addresses, until};
 
@@ -117,26 +119,54 @@ async fn a_killed_node_is_dead_in_every_view_and_a_removed_one_is_still_seen() {
     }
 }
 
-/// Three nodes of which n1 and n2 cannot reach each other: where each would dial the other nobody listens.
-fn with_a_cut_link() -> (tempfile::TempDir, Vec<Node>, Client) {
+/// Passes connections on until its task is aborted, and then breaks them.
+async fn passage(to: String) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let task = tokio::spawn(async move {
+        let mut open = JoinSet::new();
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let to = to.clone();
+            open.spawn(async move {
+                if let Ok(mut far) = TcpStream::connect(&to).await {
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                }
+            });
+        }
+    });
+    (address, task)
+}
+
+/// Three nodes of which n1 and n2 cannot reach each other. They could when the cluster began: all its founders must meet.
+async fn with_a_cut_link() -> (tempfile::TempDir, Vec<Node>, Client) {
     let folder = tempfile::tempdir().unwrap();
-    let addresses = free_addresses(4);
+    let addresses = free_addresses(3);
     let peers = format!("n1={},n2={},n3={}", addresses[0], addresses[1], addresses[2]);
-    let detours = [format!("n2={}", addresses[3]), format!("n1={}", addresses[3])];
+    let (to_n2, first) = passage(addresses[1].clone()).await;
+    let (to_n1, second) = passage(addresses[0].clone()).await;
+    let detours = [format!("n2={to_n2}"), format!("n1={to_n1}")];
     let nodes = (0..3).map(|index| {
         let mut how = vec!["--peers", &peers[..]];
         how.extend(detours.get(index).into_iter().flat_map(|detour| ["--unsafe-testing", "--peer-via", detour]));
         Node::new(folder.path(), &format!("n{}", index + 1), &addresses[index], &how)
     });
-    let nodes = nodes.collect();
+    let nodes: Vec<Node> = nodes.collect();
     let options = Options { deadline: Duration::from_secs(5), ..Options::default() };
-    (folder, nodes, Client::lazy(addresses[..3].to_vec(), options).unwrap())
+    let client = Client::lazy(addresses, options).unwrap();
+    for node in &nodes {
+        let node = client.pinned(&node.address);
+        until("a cluster that has begun", async || node.status().await.is_ok_and(|status| status.ready)).await;
+    }
+    first.abort();
+    second.abort();
+    (folder, nodes, client)
 }
 
 /// Consensus at n1 cannot know that n2 leads. The gossip can: through n3.
 #[tokio::test]
 async fn who_cannot_hear_the_leader_names_it_all_the_same() {
-    let (_folder, nodes, client) = with_a_cut_link();
+    let (_folder, nodes, client) = with_a_cut_link().await;
     let [n1, n2] = [0, 1].map(|index| client.pinned(&nodes[index].address));
     let start = Instant::now();
     loop {
