@@ -2,7 +2,7 @@
 //!
 //! | workload | rides on |
 //! |---|---|
-//! | `echo`, `unique-ids` | nothing: no message between nodes |
+//! | `echo`, `unique-ids` | nothing, and the client's op ids: no message between nodes |
 //! | `broadcast`, `g-set`, `g-counter`, `pn-counter` | [`gossip_core::broadcast`] |
 //! | `lin-kv`, `txn-list-append`, `kafka` | [`gossip_core::consensus::Group`], each with its own state machine |
 //!
