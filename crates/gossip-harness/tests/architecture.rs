@@ -9,7 +9,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace's folder")
 }
 
-/// Our crates and, of each, what it links (dev-dependencies not counted).
+/// Our crates and, of each, what it links on a target with an operating system (dev-dependencies not counted).
 fn dependencies() -> BTreeMap<String, Vec<String>> {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
@@ -25,7 +25,7 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
         .iter()
         .map(|package| {
             let links = package["dependencies"].as_array().expect("dependencies").iter();
-            (name(package), links.filter(|d| d["kind"] != "dev").map(name).collect())
+            (name(package), links.filter(|d| d["kind"] != "dev" && d["target"].is_null()).map(name).collect())
         })
         .collect()
 }
