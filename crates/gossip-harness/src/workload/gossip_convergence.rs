@@ -1,12 +1,11 @@
 //! `gossip-convergence`: leaders and leases move while all nodes' views of the cluster are read; at the end all views are one.
 //!
 //! A watcher stands beside the workers. It asks each node how it stands, and notes as published what that node says of itself,
-//! at a version: the log index that it has applied, the term of the leader that it knows. And it reads each node's view of
-//! all others. The workers move both: they write, and the nemesis makes leaders fall.
+//! at a version: the log index that it has applied. And it reads each node's view of all others. The workers move it: they write.
 //!
 //! Operations: publish, read-view; acquire, claim, checkpoint, release, a few replays and reads to keep the log growing.
 //! A violation: a fact that a node which it could reach does not see within the bound, or sees in an older version than before
-//! (G2); live nodes whose final views differ or lack what was published (G1). A node without a final view makes G1 unknown.
+//! (G2); live nodes whose final views differ or lack what was published (G1). A node that gives no final view has not converged.
 //! Phases: leases are long, so that faults last long enough to see whether facts go round by way of a third node. After the
 //! usual final reads the views are read until they are the same, or the time for that is over.
 

@@ -1,8 +1,8 @@
 //! Watches the gossip: what each node says of itself, and what each says of the others.
 //!
 //! The service publishes on its own: its clients cannot. So a node's own word (`Status`) is the truth that a publication is noted
-//! from, at the log index that it has applied and the term whose leader it knows, which only rise. What others know is
-//! read from `Members`.
+//! from: the log index that it has applied, which only rises. (Whom it takes for the leader is withdrawn while it knows none, so
+//! that no view owes it; but what a view shows of that must not go back either.) What others know is read from `Members`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,6 +17,9 @@ use super::values::version;
 
 /// Between two looks at all nodes.
 const ROUND: Duration = Duration::from_millis(250);
+
+/// The fact that every view owes.
+const APPLIED: &str = "applied";
 
 /// Facts with a version: owner and key to version.
 type Versions = BTreeMap<(String, String), i64>;
@@ -50,15 +53,10 @@ impl Watcher {
         for node in &self.nodes {
             let Some(status) = self.caller.status(node).await else { continue };
             let applied = i64::try_from(status.applied_index).unwrap_or(i64::MAX);
-            let term = i64::try_from(status.term).unwrap_or(i64::MAX);
-            // A node that knows no leader says nothing of one.
-            let leader = (!status.leader.is_empty()).then_some(("leader", term));
-            for (key, version) in leader.into_iter().chain([("applied", applied)]) {
-                let known = self.published.entry((status.node.clone(), key.to_owned())).or_default();
-                if *known < version {
-                    *known = version;
-                    self.caller.published(&status.node, key, version);
-                }
+            let known = self.published.entry((status.node.clone(), APPLIED.to_owned())).or_default();
+            if *known < applied {
+                *known = applied;
+                self.caller.published(&status.node, APPLIED, applied);
             }
         }
     }
