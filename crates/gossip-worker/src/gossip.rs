@@ -221,8 +221,8 @@ fn facts(name: &str, page: &StatusPage) -> [(&'static str, String); 7] {
         (LEADER, leader.unwrap_or_default()),
         (APPLIED, status.applied.to_string()),
         (BUILD, crate::BUILD.to_owned()),
-        (ACTIVE_SHARDS, page.active_shards.to_string()),
-        (LIVE_LEASES, page.live_leases.to_string()),
+        (ACTIVE_SHARDS, page.totals.by_status.active.to_string()),
+        (LIVE_LEASES, page.totals.leases.to_string()),
     ]
 }
 

@@ -83,7 +83,7 @@ fn describe() {
         ("gossip_waiters", "Requests that wait in line."),
         ("gossip_runs", "Runs that were not deleted."),
         ("gossip_shards", "Shards of these runs by status."),
-        ("gossip_leases", "Leases on record that no claim has found expired."),
+        ("gossip_leases", "Leases that are live as of the last applied entry."),
         ("gossip_op_log_entries", "Answers kept for replays."),
         ("gossip_store_bytes", "Bytes of the data folder."),
     ] {

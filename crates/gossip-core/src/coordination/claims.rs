@@ -70,11 +70,6 @@ impl Claims {
         (self.leased.len() - ended) as u64
     }
 
-    /// Leases that no claim has found expired.
-    pub(super) fn leased(&self) -> usize {
-        self.leased.len()
-    }
-
     /// Whether a claim would find a shard without looking at leases.
     pub(super) fn has_free(&self) -> bool {
         !self.free.is_empty()

@@ -57,7 +57,7 @@ pub struct Totals {
     pub shards: u64,
     /// The same by status.
     pub by_status: ShardCounts,
-    /// Leases on record that no claim has found expired.
+    /// Leases that are live on the lease clock as of the last applied entry.
     pub leases: u64,
     /// Answers kept for replays.
     pub op_log_entries: u64,
@@ -68,17 +68,6 @@ impl State {
     pub fn new(quotas: Quotas, planted: Planted) -> Self {
         let data = Data { quotas, clock: Stamp::default(), tenants: BTreeMap::new() };
         State { data, planted, scratch: Vec::new() }
-    }
-
-    /// Active shards of all tenants.
-    pub fn active_shards(&self) -> u64 {
-        self.data.tenants.values().flat_map(|tenant| tenant.runs.values()).map(|run| run.counts.active).sum()
-    }
-
-    /// Leases of all tenants that are live on the lease clock as of the last applied entry.
-    pub fn live_leases(&self) -> u64 {
-        let runs = self.data.tenants.values().flat_map(|tenant| tenant.runs.values());
-        runs.map(|run| run.claims.live(self.data.clock)).sum()
     }
 
     /// The lease clock as of the last applied entry.
@@ -105,7 +94,7 @@ impl State {
             for run in tenant.runs.values() {
                 totals.op_log_entries += run.log.len() as u64;
                 totals.by_status.add(run.counts);
-                totals.leases += run.claims.leased() as u64;
+                totals.leases += run.claims.live(self.data.clock);
             }
         }
         totals

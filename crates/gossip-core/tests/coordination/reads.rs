@@ -74,7 +74,10 @@ fn what_is_not_there_is_not_found() {
 fn active_shards_and_live_leases_are_counted_as_of_the_last_entry() {
     let ranges = [("a", "a", "b"), ("b", "b", "c"), ("c", "c", "d"), ("d", "d", "e")];
     let mut world = World::with_roots(ranges.map(|(name, start, end)| spec(name, start, end)).to_vec());
-    let loads = |world: &World| (world.state.active_shards(), world.state.live_leases());
+    let loads = |world: &World| {
+        let totals = world.state.totals();
+        (totals.by_status.active, totals.leases)
+    };
     assert_eq!(loads(&world), (4, 0));
     for shard in ["a", "b", "c"] {
         world.grant(shard, "w");

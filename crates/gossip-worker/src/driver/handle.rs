@@ -32,11 +32,7 @@ pub struct StatusPage {
     pub members: Members,
     /// Whether this node was removed.
     pub removed: bool,
-    /// Active shards in the state as it stands here.
-    pub active_shards: u64,
-    /// Their live leases, on the lease clock as of the last applied entry.
-    pub live_leases: u64,
-    /// How much there is in that state.
+    /// How much there is in the state as it stands here.
     pub totals: Totals,
 }
 

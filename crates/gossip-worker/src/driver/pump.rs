@@ -186,10 +186,8 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
                 let members = self.group.members().clone();
                 let removed = self.group.is_removed();
                 let (machine, status) = (self.group.machine(), self.group.status());
-                let (totals, live_leases) = (machine.totals(), machine.live_leases());
-                let active_shards = totals.by_status.active;
                 // Whoever asked may have gone.
-                let _ = reply.send(StatusPage { status, members, removed, active_shards, live_leases, totals });
+                let _ = reply.send(StatusPage { status, members, removed, totals: machine.totals() });
             }
             Event::Peer(message, _) => inputs.push(ServiceInput::Message(message)),
             Event::Unreachable(node) => inputs.push(ServiceInput::Unreachable(node)),
