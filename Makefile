@@ -50,7 +50,7 @@ check: ## Format and lint, changing nothing
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
-lint: ## Lint shell scripts and workflows; needs shellcheck and actionlint
+lint: ## Lint shell scripts, workflows and licenses of what is linked; needs shellcheck, actionlint, cargo-deny
 	tools/lint
 
 fix: ## Format and apply what the linter can mend
