@@ -18,22 +18,12 @@ fn part_key(snapshot: u64, part: u32) -> Vec<u8> {
     [PARTS, &snapshot.to_be_bytes(), &part.to_be_bytes()].concat()
 }
 
-/// How far the disk reaches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
-    /// The last entry, or the snapshot behind which there is none.
-    pub last: u64,
-    /// The term of the hard state.
-    pub term: u64,
-}
-
 /// What is on one node's disk, without the contents.
 #[derive(Debug, Default)]
 pub struct Book {
     chunks: Chunks,
     /// Index and parts.
     snapshot: Option<(u64, u32)>,
-    term: u64,
 }
 
 impl Book {
@@ -58,8 +48,7 @@ impl Book {
             return Err(Damaged(format!("entry {start} is missing")).into());
         }
         recovered.entries = entries;
-        let term = recovered.hard_state.term;
-        Ok((recovered, Book { chunks, snapshot, term }))
+        Ok((recovered, Book { chunks, snapshot }))
     }
 
     /// Puts the founding snapshot into an empty database.
@@ -81,7 +70,6 @@ impl Book {
             if let Some(state) = &write.hard_state {
                 let value = Some(seal(HARD_STATE, &HardStateRecord::from(state)));
                 changes.push(Change { key: HARD_STATE.to_vec(), value });
-                self.term = state.term;
             }
             if let Some(record) = &write.snapshot {
                 self.put_snapshot(&mut changes, record);
@@ -105,12 +93,6 @@ impl Book {
             self.chunks.compact(&mut changes, index);
         }
         Ok(changes)
-    }
-
-    /// How far the disk reaches once all that was put is there.
-    pub fn reach(&self) -> Reach {
-        let snapshot = self.snapshot.map_or(0, |(index, _)| index);
-        Reach { last: self.chunks.last().unwrap_or(0).max(snapshot), term: self.term }
     }
 
     fn put_snapshot(&mut self, changes: &mut Changes, record: &SnapshotRecord) {
@@ -191,9 +173,8 @@ mod tests {
         memory.apply(changes);
     }
 
-    fn read(memory: &Memory) -> (Recovered, Reach) {
-        let (recovered, book) = Book::recover(memory, Planted::NONE).unwrap();
-        (recovered, book.reach())
+    fn read(memory: &Memory) -> Recovered {
+        Book::recover(memory, Planted::NONE).unwrap().0
     }
 
     #[test]
@@ -204,19 +185,18 @@ mod tests {
         let state = HardState { term: 3, vote: 2, commit: 4, ..HardState::default() };
         let replaced = Persist { entries: entries(4..=8, 3), hard_state: Some(state.clone()), ..Persist::default() };
         write(&mut memory, &mut book, &[replaced]);
-        let (recovered, reach) = read(&memory);
+        let recovered = read(&memory);
         assert_eq!(recovered.entries, [entries(2..=3, 1), entries(4..=8, 3)].concat());
         assert_eq!((recovered.hard_state, recovered.snapshot), (state, Some(snapshot(1))));
-        assert_eq!((reach, reach), (book.reach(), Reach { last: 8, term: 3 }));
 
         let own = Persist { snapshot: Some(snapshot(6)), keeps_log: true, compact_to: Some(3), ..Persist::default() };
         write(&mut memory, &mut book, &[own]);
-        let (recovered, _) = read(&memory);
+        let recovered = read(&memory);
         assert_eq!((recovered.entries, recovered.snapshot), (entries(4..=8, 3), Some(snapshot(6))));
 
         let leaders = Persist { snapshot: Some(snapshot(20)), entries: entries(21..=21, 4), ..Persist::default() };
         write(&mut memory, &mut book, &[Persist { entries: entries(9..=9, 3), ..Persist::default() }, leaders]);
-        let (recovered, _) = read(&memory);
+        let recovered = read(&memory);
         assert_eq!((recovered.entries, recovered.snapshot), (entries(21..=21, 4), Some(snapshot(20))));
         assert_eq!(memory.0.len(), 5, "what was replaced is gone: hard state, head, two parts, one chunk");
     }

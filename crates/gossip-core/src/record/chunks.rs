@@ -43,11 +43,6 @@ impl Chunks {
         Ok((chunks, entries))
     }
 
-    /// The last entry's index.
-    pub(super) fn last(&self) -> Option<u64> {
-        self.0.last_key_value().map(|(_, &(last, _))| last)
-    }
-
     /// Appends `entries`; whatever stood at and after the first one's index goes.
     pub(super) fn append<V: Values>(
         &mut self,

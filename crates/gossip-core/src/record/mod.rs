@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::mutants::{Mutant, Planted};
 
-pub use book::{Book, Reach};
+pub use book::Book;
 
 /// Bytes of one value at most. sled, the service's database, keeps a page that is larger than a quarter of a segment in a file of its
 /// own, and such files stay long after what is in them has gone. A page holds up to 20 values.

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use fs4::fs_std::FileExt;
 use gossip_core::consensus::{Persist, SnapshotRecord};
 use gossip_core::mutants::{Mutant, Planted};
-use gossip_core::record::{Book, open, seal};
+use gossip_core::record::{Book, Changes, open, seal};
 use sled::{Batch, Db};
 
 use super::identity::{Card, Identity};
-use super::record::{FORMAT, OWNER, Records, SEGMENT, VERSION, batch};
+use super::record::{FORMAT, OWNER, Records, SEGMENT, VERSION, WRITES, batch};
 use super::witness::Witness;
 use super::{Opened, Storage};
 
@@ -70,6 +70,8 @@ pub struct Disk {
     /// sled's own file, opened once more to sync it.
     file: File,
     book: Book,
+    /// Writes so far, as the database counts them.
+    writes: u64,
     witness: Witness,
     // Unlocked when it is closed, after everything above.
     _lock: File,
@@ -104,10 +106,12 @@ impl Disk {
             .map_err(io(format!("cannot open {}", file.display())))?;
         check_owner(&db, &file, &card, folder)?;
         let (recovered, book) = Book::recover(&Records(&db), planted)?;
-        let disk = Disk { folder: folder.into(), db, file, book, witness: Witness::open(folder)?, _lock: lock };
+        let writes = db.get(WRITES)?.map(|value| open::<u64>(WRITES, &value, planted)).transpose()?.unwrap_or_default();
+        let witness = Witness::open(folder)?;
         if !planted.is(Mutant::ChecksumUnchecked) {
-            disk.witness.check(disk.book.reach())?;
+            witness.check(writes)?;
         }
+        let disk = Disk { folder: folder.into(), db, file, book, writes, witness, _lock: lock };
         Ok(Opened { disk, card, recovered })
     }
 
@@ -117,13 +121,19 @@ impl Disk {
     /// The node must not start.
     pub fn found(&mut self, snapshot: &SnapshotRecord) -> Result<(), StoreError> {
         let changes = self.book.found(snapshot);
-        self.db.apply_batch(batch(changes))?;
-        self.sync()?;
-        self.witness.say(self.book.reach())
+        self.apply(changes, true)
     }
 
-    fn sync(&self) -> Result<(), StoreError> {
-        sync(&self.db, &self.file)
+    fn apply(&mut self, changes: Changes, durably: bool) -> Result<(), StoreError> {
+        self.writes += 1;
+        let mut batch = batch(changes);
+        batch.insert(WRITES, seal(WRITES, &self.writes));
+        self.db.apply_batch(batch)?;
+        if durably {
+            sync(&self.db, &self.file)?;
+            self.witness.say(self.writes)?;
+        }
+        Ok(())
     }
 
     fn check_room(&self, writes: &[Persist]) -> Result<(), StoreError> {
@@ -137,14 +147,7 @@ impl Storage for Disk {
     fn write(&mut self, writes: &[Persist], sync: bool) -> Result<(), StoreError> {
         self.check_room(writes)?;
         let changes = self.book.put(&Records(&self.db), writes)?;
-        let reach = self.book.reach();
-        self.witness.prepare(reach)?;
-        self.db.apply_batch(batch(changes))?;
-        if sync {
-            self.sync()?;
-            self.witness.say(reach)?;
-        }
-        Ok(())
+        self.apply(changes, sync)
     }
 }
 

@@ -9,8 +9,11 @@ pub(super) const FORMAT: &[u8] = b"meta/format";
 /// Whose database it is: the life of the node's identity, which stands in a file of its own.
 pub(super) const OWNER: &[u8] = b"meta/owner";
 
+/// How many writes there have been, the one counted that says so.
+pub(super) const WRITES: &[u8] = b"meta/writes";
+
 /// The layout of everything here. A store of another one is refused.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Bytes of one segment of sled's log: more than four times what [`PIECE`] lets a page grow to.
 pub(super) const SEGMENT: usize = 2 << 20;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gossip_core::consensus::{Persist, SnapshotRecord};
 use gossip_core::mutants::Planted;
-use raft::eraftpb::Entry;
+use raft::eraftpb::{Entry, HardState};
 
 use super::{Disk, Identity, Opened, Storage, look};
 
@@ -33,6 +33,15 @@ fn size(folder: &Path) -> u64 {
         if entry.path().is_dir() { size(&entry.path()) } else { entry.metadata().unwrap().len() }
     });
     sizes.sum()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &to) } else { fs::copy(&path, &to).map(drop).unwrap() }
+    }
 }
 
 fn entry(index: u64, bytes: usize) -> Entry {
@@ -94,4 +103,29 @@ fn entries_that_are_replaced_in_the_middle_of_a_chunk_are_found_as_they_are() {
     let expected: Vec<Entry> =
         (1..=4).map(|index| entry(index, 30_000)).chain([entry(5, 50), entry(6, 70_000)]).collect();
     assert!(opened.recovered.entries == expected);
+}
+
+#[test]
+fn a_database_that_lost_a_durable_vote_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let vote = |vote| Persist {
+        ticket: 1,
+        hard_state: Some(HardState { term: 2, vote, ..HardState::default() }),
+        must_sync: true,
+        ..Persist::default()
+    };
+    let mut disk = Disk::open(folder.path(), identity(), Planted::NONE).unwrap().disk;
+    disk.write(&[vote(0)], true).unwrap();
+    drop(disk);
+    let mut disk = opened_again(folder.path()).disk;
+    let (database, older) = (folder.path().join("db"), folder.path().join("older"));
+    copy(&database, &older);
+    disk.write(&[vote(3)], true).unwrap();
+    drop(disk);
+    assert_eq!(opened_again(folder.path()).recovered.hard_state.vote, 3);
+    fs::remove_dir_all(&database).unwrap();
+    fs::rename(&older, &database).unwrap();
+    let found = look(folder.path()).unwrap().unwrap();
+    let refused = Disk::open(folder.path(), found, Planted::NONE).unwrap_err().to_string();
+    assert_eq!(refused, "the store is damaged: write 2 was durable, and the newest in the database is 1");
 }

@@ -1,47 +1,41 @@
-//! What the log must at least hold, said beside the database.
+//! What the database must at least hold, said beside it.
 //!
 //! sled takes a record whose checksum does not match for the torn end of its own log, and drops it with all that follows: a bit that
-//! flipped in what was acknowledged would go unnoticed. So after each durable write a small file beside the database says how far
-//! the log reached. It is not synced: after a crash of the machine it may say less than was durable, never more.
+//! flipped in what was acknowledged would go unnoticed, a vote as well as an entry. So every write carries its number, and after
+//! each durable one a small file beside the database repeats it. That file is not synced: after a crash of the machine it may
+//! say less than was durable, never more.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use gossip_core::record::Reach;
-
 use super::StoreError;
 
-/// Two slots, written in turn, so that one is whole whatever is torn.
-const SLOT: usize = 28;
+/// A number and its checksum. Two slots, written in turn, so that one is whole whatever is torn.
+const SLOT: usize = 12;
 
 /// The file.
 #[derive(Debug)]
 pub(super) struct Witness {
     file: File,
     path: PathBuf,
-    number: u64,
-    said: Reach,
+    said: u64,
+    /// Where the next one goes.
+    slot: u64,
 }
 
-fn encode(number: u64, reach: Reach) -> [u8; SLOT] {
+fn encode(writes: u64) -> [u8; SLOT] {
     let mut slot = [0; SLOT];
-    slot[..8].copy_from_slice(&number.to_le_bytes());
-    slot[8..16].copy_from_slice(&reach.last.to_le_bytes());
-    slot[16..24].copy_from_slice(&reach.term.to_le_bytes());
-    let sum = crc32fast::hash(&slot[..24]);
-    slot[24..].copy_from_slice(&sum.to_le_bytes());
+    slot[..8].copy_from_slice(&writes.to_le_bytes());
+    let sum = crc32fast::hash(&slot[..8]);
+    slot[8..].copy_from_slice(&sum.to_le_bytes());
     slot
 }
 
-fn decode(slot: &[u8]) -> Option<(u64, Reach)> {
-    let (body, sum) = slot.split_at_checked(24)?;
-    if crc32fast::hash(body).to_le_bytes() != sum {
-        return None;
-    }
-    let number = |at: usize| body[at..at + 8].iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
-    Some((number(0), Reach { last: number(8), term: number(16) }))
+fn decode(slot: &[u8]) -> Option<u64> {
+    let (body, sum) = slot.split_first_chunk::<8>()?;
+    (crc32fast::hash(body).to_le_bytes() == sum).then(|| u64::from_le_bytes(*body))
 }
 
 impl Witness {
@@ -53,46 +47,28 @@ impl Witness {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(fail)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(fail)?;
-        let newest = bytes.chunks(SLOT).filter_map(decode).max_by_key(|(number, _)| *number);
-        let (number, said) = newest.unwrap_or_default();
-        Ok(Witness { file, path, number, said })
+        let slots = bytes.chunks(SLOT).zip(0..);
+        let newest = slots.filter_map(|(slot, at)| Some((decode(slot)?, at))).max();
+        let (said, slot) = newest.map_or((0, 0), |(said, at)| (said, (at + 1) % 2));
+        Ok(Witness { file, path, said, slot })
     }
 
-    /// Holds what the database gave back against what was said.
-    pub(super) fn check(&self, found: Reach) -> Result<(), StoreError> {
-        let Reach { last, term } = self.said;
-        if found.last >= last && found.term >= term {
+    /// Holds the number of the newest write that the database gave back against what was said.
+    pub(super) fn check(&self, found: u64) -> Result<(), StoreError> {
+        if found >= self.said {
             return Ok(());
         }
-        Err(StoreError::Damaged(format!(
-            "the log reached entry {last} in term {term} and now ends at entry {} in term {}",
-            found.last, found.term
-        )))
-    }
-
-    /// Before a write: the log may become shorter, by a leader's word, and must not look damaged after a crash in between.
-    pub(super) fn prepare(&mut self, after: Reach) -> Result<(), StoreError> {
-        if after.last >= self.said.last {
-            return Ok(());
-        }
-        self.say(Reach { last: after.last, ..self.said })?;
-        self.file.sync_data().map_err(|source| self.failed(source))
+        let said = self.said;
+        Err(StoreError::Damaged(format!("write {said} was durable, and the newest in the database is {found}")))
     }
 
     /// After a durable write.
-    pub(super) fn say(&mut self, reach: Reach) -> Result<(), StoreError> {
-        if reach == self.said {
-            return Ok(());
-        }
-        self.number += 1;
-        let at = self.number % 2 * SLOT as u64;
-        self.file.write_all_at(&encode(self.number, reach), at).map_err(|source| self.failed(source))?;
-        self.said = reach;
+    pub(super) fn say(&mut self, writes: u64) -> Result<(), StoreError> {
+        let at = self.slot * SLOT as u64;
+        let fail = |source| StoreError::Io { what: format!("cannot write {}", self.path.display()), source };
+        self.file.write_all_at(&encode(writes), at).map_err(fail)?;
+        (self.said, self.slot) = (writes, 1 - self.slot);
         Ok(())
-    }
-
-    fn failed(&self, source: std::io::Error) -> StoreError {
-        StoreError::Io { what: format!("cannot write {}", self.path.display()), source }
     }
 }
 
@@ -100,30 +76,36 @@ impl Witness {
 mod tests {
     use super::*;
 
-    #[test]
-    fn it_remembers_the_newest_whole_slot() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut witness = Witness::open(folder.path()).unwrap();
-        witness.say(Reach { last: 5, term: 1 }).unwrap();
-        witness.say(Reach { last: 9, term: 2 }).unwrap();
-        let mut bytes = std::fs::read(&witness.path).unwrap();
-        assert_eq!(Witness::open(folder.path()).unwrap().said, Reach { last: 9, term: 2 });
-        // The newest one is torn: the one before it still holds.
-        let at = usize::try_from(witness.number % 2).unwrap() * SLOT;
-        bytes[at + 3] ^= 1;
-        std::fs::write(&witness.path, bytes).unwrap();
-        assert_eq!(Witness::open(folder.path()).unwrap().said, Reach { last: 5, term: 1 });
+    fn said(folder: &Path) -> u64 {
+        Witness::open(folder).unwrap().said
     }
 
     #[test]
-    fn a_log_that_lost_its_end_is_noticed_and_one_that_was_cut_is_not() {
+    fn it_remembers_the_newest_whole_slot() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(said(folder.path()), 0);
+        for number in 1..=4 {
+            let mut witness = Witness::open(folder.path()).unwrap();
+            witness.say(2 * number - 1).unwrap();
+            witness.say(2 * number).unwrap();
+            let whole = std::fs::read(&witness.path).unwrap();
+            assert_eq!((whole.len(), said(folder.path())), (2 * SLOT, 2 * number));
+            // The newest one is torn: the one before it still holds, and is the one that is kept next.
+            let mut torn = whole.clone();
+            torn[SLOT + 3] ^= 1;
+            std::fs::write(&witness.path, torn).unwrap();
+            assert_eq!(said(folder.path()), 2 * number - 1);
+            std::fs::write(&witness.path, whole).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_database_that_lost_a_durable_write_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let mut witness = Witness::open(folder.path()).unwrap();
-        witness.say(Reach { last: 9, term: 2 }).unwrap();
-        assert!(witness.check(Reach { last: 9, term: 2 }).is_ok());
-        assert!(witness.check(Reach { last: 8, term: 2 }).is_err());
-        assert!(witness.check(Reach { last: 9, term: 1 }).is_err());
-        witness.prepare(Reach { last: 7, term: 3 }).unwrap();
-        assert!(witness.check(Reach { last: 7, term: 2 }).is_ok());
+        witness.say(9).unwrap();
+        assert!(witness.check(9).is_ok());
+        assert!(witness.check(10).is_ok(), "a write that need not be durable may be there");
+        assert!(witness.check(8).is_err());
     }
 }
