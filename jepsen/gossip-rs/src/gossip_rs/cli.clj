@@ -134,9 +134,8 @@
             :nemesis      (nemesis/nemesis)
             :generator    (phases/generator options)
             :checker      (checker/checker)
-            :contract     (delay (grpc/load-contract
-                                   (or (grpc/find-contract repo)
-                                       (throw (ex-info "no descriptor set of the contract: cargo build --release" {})))))
+            ; Not read to judge a stored run again.
+            :contract     (delay (grpc/load-contract (grpc/find-contract repo)))
             :sent           (atom {})
             :paused-workers (atom #{})
             :client-faults  (atom {})
@@ -159,9 +158,16 @@
   (cli/test-opt-fn
     (update-in parsed [:options :test-seed] #(or % (abs (random/long 1000000000))))))
 
+(defn with-contract
+  "Refuses a checkout in which nothing was built: without the descriptor set every node would seem not to serve."
+  [parsed root]
+  (cond-> parsed
+    (not (grpc/find-contract root))
+    (update :errors (fnil conj []) (str "no descriptor set of the contract under " root ": cargo build --release"))))
+
 (defn- parse
   [parsed]
-  (let [{:keys [errors] :as parsed} (default-nodes parsed)]
+  (let [{:keys [errors] :as parsed} (with-contract (default-nodes parsed) repo)]
     (if (seq errors)
       parsed
       (with-seed parsed))))

@@ -1,5 +1,6 @@
 (ns gossip-rs.cli-test
-  (:require [clojure.test :refer [deftest is testing]]
+  (:require [clojure.java.io :as io]
+            [clojure.test :refer [deftest is testing]]
             [gossip-rs.cli :as cli]
             [gossip-rs.phases :as phases]
             [gossip-rs.schedule :as schedule]
@@ -24,6 +25,14 @@
 (deftest each-run-has-its-own-seed-and-the-first-is-the-one-given
   (is (= 7 (cli/sub-seed 7 0)))
   (is (= 10 (count (distinct (map #(cli/sub-seed 7 %) (range 10)))))))
+
+(deftest a-checkout-without-a-build-is-refused
+  (let [root (io/file (System/getProperty "java.io.tmpdir") (str "gossip-" (random-uuid)))
+        out  (io/file root "target/release/build/gossip-proto-1/out/gossip_descriptors.bin")]
+    (is (= ["no descriptor set"] (map #(re-find #"^no descriptor set" %) (:errors (cli/with-contract {} root)))))
+    (io/make-parents out)
+    (spit out "")
+    (is (nil? (:errors (cli/with-contract {} root))))))
 
 (defn- refused
   "Simulates a run in which the service refuses all that workers try."
