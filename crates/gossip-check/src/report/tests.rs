@@ -46,6 +46,13 @@ fn lines(ops: &[Op]) -> Vec<String> {
 }
 
 #[test]
+fn a_seed_that_is_too_long_for_its_column_stays_apart() {
+    let ops = [];
+    let report = text(&RunInfo { seed: i64::MAX as u64, ..run() }, &judged(&ops), &ops);
+    assert!(report.contains("Seed: 9223372036854775807  Schedule: 9f3c"), "{report}");
+}
+
+#[test]
 fn the_head_is_that_of_every_tier() {
     let expected = [
         "JEPSEN REPORT — lease-exclusivity",

@@ -50,10 +50,15 @@ fn head(run: &RunInfo, verdict: &Verdict, ops: &[Op]) -> Vec<String> {
     vec![
         title.clone(),
         "═".repeat(title.chars().count()),
-        format!("{nodes:<a$}{duration:<b$}Concurrency: {}", run.concurrency),
-        format!("{operations:<width$}Nemesis: {}", run.nemesis, width = a + b),
-        format!("{result:<a$}{seed:<b$}Schedule: {}", run.schedule_digest),
+        format!("{}{}Concurrency: {}", column(&nodes, a), column(&duration, b), run.concurrency),
+        format!("{}Nemesis: {}", column(&operations, a + b), run.nemesis),
+        format!("{}{}Schedule: {}", column(&result, a), column(&seed, b), run.schedule_digest),
     ]
+}
+
+/// Text of a column, apart from the next one also where it is too long.
+fn column(text: &str, width: usize) -> String {
+    format!("{:<width$}", format!("{text}  "))
 }
 
 fn linearizability(found: &Linearizability) -> Vec<String> {

@@ -32,13 +32,15 @@
   (let [[total ok fail info] (counts calls)
         [a b]                width
         title                (str "JEPSEN REPORT — " workload)
-        columns              (fn [x y z] (str/trimr (str (pad a x) (pad b y) z)))]
+        ; Apart from the next one also where it is too long.
+        column               (fn [n text] (pad n (str text "  ")))
+        columns              (fn [x y z] (str/trimr (str (column a x) (column b y) z)))]
     [title
      (str/join (repeat (count title) "═"))
      (columns (str "Nodes: " (count nodes))
               (format "Duration: %.1fs" (double duration-s))
               (str "Concurrency: " concurrency))
-     (str/trimr (str (pad (+ a b) (str "Operations: " total " (" ok "/" fail "/" info ")")) "Nemesis: " nemesis))
+     (str/trimr (str (column (+ a b) (str "Operations: " total " (" ok "/" fail "/" info ")")) "Nemesis: " nemesis))
      (columns (str "Result: " (verdict-word valid?)) (str "Seed: " seed) (str "Schedule: " digest))]))
 
 (defn- linearizability

@@ -18,10 +18,17 @@
            (acquire "b" 2)
            (write :checkpoint "a" 1 :cursor "05")))
 
+(defn- text
+  [run ops]
+  (report/text {:run run, :ops ops, :judgement (invariants/judge ops)
+                :linearizability {:valid? false, :checker "knossos", :anomalies 1}}))
+
 (defn- lines
   [ops]
-  (str/split-lines (report/text {:run run, :ops ops, :judgement (invariants/judge ops)
-                                 :linearizability {:valid? false, :checker "knossos", :anomalies 1}})))
+  (str/split-lines (text run ops)))
+
+(deftest a-seed-that-is-too-long-for-its-column-stays-apart
+  (is (str/includes? (text (assoc run :seed Long/MAX_VALUE) bad) "Seed: 9223372036854775807  Schedule: 9f3c")))
 
 (deftest the-head-is-that-of-the-local-tier
   (is (= ["JEPSEN REPORT — lease-exclusivity"
