@@ -87,11 +87,24 @@
          vals
          (map first))))
 
+(defn- first-of-each-id
+  "One checkpoint for each id of a list. An op id that is reused with another payload brings its id a second time, and whether that
+  one was refused is not always known. The first stands for both: of one that was accepted it is right, and one whose end
+  is not known stays open for whatever the other did. A second effect would set the list back, which reads show."
+  [tries]
+  (->> tries
+       (group-by (juxt (comp :shard :in) own-id))
+       vals
+       (map #(apply min-key :index %))))
+
 (defn- transactions
   "[call txn] of everything that appends or reads."
   [{:keys [calls] :as facts}]
   (let [ours  (appended calls)
-        tries (appends (linear/merge-tries (oplog/op-log calls) (filter #(= :checkpoint (:f %)) calls)))]
+        tries (-> (oplog/op-log calls)
+                  (linear/merge-tries (filter #(= :checkpoint (:f %)) calls))
+                  appends
+                  first-of-each-id)]
     (concat (for [call (concat tries (refused calls tries))]
               [call [[:append (:shard (:in call)) (own-id call)]]])
             (for [{:keys [call shard] :as sight} (reads facts)]

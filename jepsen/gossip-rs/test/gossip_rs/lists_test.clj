@@ -20,6 +20,19 @@
     (is (= #{[:ok [[:r "s" []]]] [:info [[:append "s" 1]]] [:ok [[:r "s" [1]]]]}
            (set (map (juxt :type :value) (remove #(= :invoke (:type %)) (lists/history ops))))))))
 
+(deftest an-op-id-reused-with-another-payload-appends-no-second-time
+  (let [first-one (b/write :checkpoint "w" 1 :cursor "0a" :ids [1])
+        reused    (assoc-in (b/lost first-one) [:in :fence] 2)
+        appends   (fn [& calls]
+                    (->> (lists/history (apply b/history (b/register ["s" nil nil]) calls))
+                         (filter #(and (not= :invoke (:type %)) (= :append (ffirst (:value %)))))
+                         (map (juxt :type :value))))]
+    (is (= [[:ok [[:append "s" 1]]]] (appends first-one reused)))
+    (testing "the end of the first is not known: the id may have come by either"
+      (is (= [[:info [[:append "s" 1]]]] (appends reused first-one))))
+    (testing "one list's ids are not another's"
+      (is (= 2 (count (appends first-one (assoc-in reused [:in :shard] "t"))))))))
+
 (deftest every-fresh-read-of-the-run-reads-each-list
   (let [records [{:shard "s", :status :active, :ids [1]} {:shard "t", :status :active, :ids []}]
         ops     (b/history (b/register ["s" nil "10"] ["t" "10" nil])
