@@ -32,7 +32,8 @@
     (is (= ["no descriptor set"] (map #(re-find #"^no descriptor set" %) (:errors (cli/with-contract {} root)))))
     (io/make-parents out)
     (spit out "")
-    (is (nil? (:errors (cli/with-contract {} root))))))
+    (is (nil? (:errors (cli/with-contract {} root))))
+    (run! io/delete-file (reverse (file-seq root)))))
 
 (defn- refused
   "Simulates a run in which the service refuses all that workers try."
