@@ -65,9 +65,9 @@ pub(super) fn versions<'a>(view: &Call<'a>) -> Versions<'a> {
 fn missing(facts: &Facts<'_>, reader: &str, view: &Call<'_>, tally: &mut Tally) {
     let versions = versions(view);
     for publish in facts.calls.iter().filter(|c| c.f() == "publish" && c.ok() && c.end() < view.at) {
-        let node = publish.input("node").map(name).unwrap_or_default();
-        let key = publish.input("key").map(name).unwrap_or_default();
-        let version = publish.input_int("version");
+        let node = publish.output("node").map(name).unwrap_or_default();
+        let key = publish.output("key").map(name).unwrap_or_default();
+        let version = publish.output_int("version");
         let seen = versions.get(&(node.clone(), key.clone())).copied().flatten();
         let stale = seen.is_none_or(|seen| version.is_some_and(|version| seen < version));
         tally.add(stale.then(|| {

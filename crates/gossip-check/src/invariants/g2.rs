@@ -7,6 +7,9 @@
 //! more when it comes back, for processes to start and connections to come about. A view that shows a fact older than the
 //! same node's view before did is a violation at once, unless a node was killed, started or replaced meanwhile: one that
 //! starts knows nothing.
+//!
+//! Where a nemesis operation stands in the history twice, when it begins and when it is done, what it takes away is counted as
+//! gone from the first of the two, and what it gives back from each of them anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +54,7 @@ fn published<'a>(facts: &Facts<'a>) -> Published<'a> {
     let mut published = Published::new();
     for call in facts.calls.iter().filter(|c| c.f() == "publish" && c.ok()) {
         let (Some(owner), Some(key), Some(version)) =
-            (call.input("node"), call.input("key"), call.input_int("version"))
+            (call.output("node"), call.output("key"), call.output_int("version"))
         else {
             continue;
         };

@@ -65,6 +65,9 @@ pub enum Command {
     Check {
         /// For example store/latest/history.edn
         file: PathBuf,
+        /// Judge the gossip's speed too (G2): seconds within which a published fact must be seen wherever it can go
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+        gossip_bound: Option<u32>,
     },
     /// List workloads and nemeses
     List,
@@ -79,7 +82,7 @@ pub async fn run(cli: Cli) -> u8 {
         Command::Shrink(args) => stored::shrink(&args).await,
         Command::Serve(args) => stored::serve(&args).await,
         Command::Mutants(args) => many::planted(&args).await,
-        Command::Check { file } => Ok(check(&file)),
+        Command::Check { file, gossip_bound } => Ok(check(&file, gossip_bound)),
         Command::List => Ok(list()),
     };
     done.unwrap_or_else(|error| {
@@ -141,8 +144,9 @@ async fn one(spec: Spec, stop: watch::Receiver<bool>, progress: &Progress) -> an
     run.carry_out(stop, progress).await
 }
 
-fn check(file: &Path) -> u8 {
-    match check_file(file, &Options::default()) {
+fn check(file: &Path, gossip_bound: Option<u32>) -> u8 {
+    let gossip_bound_ns = gossip_bound.map(|seconds| i64::from(seconds) * 1_000_000_000);
+    match check_file(file, &Options { gossip_bound_ns, ..Options::default() }) {
         Ok((ops, verdict)) => {
             let span = ops.last().map_or(0, |op| op.time) - ops.first().map_or(0, |op| op.time);
             let info = RunInfo {

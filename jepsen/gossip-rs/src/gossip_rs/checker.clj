@@ -11,6 +11,7 @@
             [gossip-rs.findings :as findings]
             [gossip-rs.harness :as harness]
             [gossip-rs.invariants :as invariants]
+            [gossip-rs.invariants.g2 :as g2]
             [gossip-rs.other-judge :as other-judge]
             [gossip-rs.report :as report]
             [gossip-rs.schedule :as schedule]
@@ -42,8 +43,9 @@
 
 (defn- check-invariants
   [test ops]
-  (let [judgement (invariants/judge ops)
-        required  (workload/required (workload-of test))]
+  (let [{:keys [views?] :as workload} (workload-of test)
+        judgement (invariants/judge ops (if views? invariants/ids invariants/of-every-history))
+        required  (workload/required workload)]
     {:valid?    (invariants/valid? judgement required)
      :required  required
      :judgement judgement}))
@@ -77,7 +79,9 @@
         file  (io/file (store/path test "history.edn"))]
     (cond (not (.canExecute judge)) {:absent "target/release/gossip-verify is not built: cargo build --release"}
           (not (.exists file))      {:absent "there is no history.edn"}
-          :else                     (try (shell/sh (str judge) "check" (str file))
+          :else                     (try (apply shell/sh (str judge) "check" (str file)
+                                                (when (:views? (workload-of test))
+                                                  ["--gossip-bound" (str (quot g2/bound-ns 1000000000))]))
                                          (catch java.io.IOException e
                                            {:absent (str "it did not start: " (ex-message e))})))))
 

@@ -20,7 +20,7 @@
 
 (def reads
   "They change nothing, so a read without an answer has failed."
-  #{:read-shard :read-run :read-view})
+  #{:read-shard :read-run :read-view :publish})
 
 ;; Checkpoints carry the ids of all checkpoints before them in the cursor's token, four bytes each.
 
@@ -98,15 +98,30 @@
         (recur (:next page) shards)))))
 
 (def ^:private settled-facts
-  "Facts that stand still when nothing happens; load and indexes never do."
-  #{"address" "build" "role" "leader" "term"})
+  "Facts that stand still when nothing is written any more; load never does."
+  ["role" "leader" "build" "applied"])
+
+(defn- version
+  "At which version a node shows a fact, where its value says so by itself: the log index that its owner had applied, the
+  term of the leader that its owner knew. Both only rise."
+  [key value]
+  (case key
+    "applied" (parse-long value)
+    "leader"  (some-> (re-find #"@(\d+)$" value) second parse-long)
+    nil))
 
 (defn view
-  "A node's view of the cluster, from the answer of Members."
+  "A node's view of the cluster, from the answer of Members: node to key to value, with the version where there is one."
   [{:keys [members]}]
   (into (sorted-map)
-        (for [{:keys [node health facts]} members]
-          [node {:health health, :facts (into (sorted-map) (filter (comp settled-facts key)) facts)}])))
+        (for [{:keys [node address health facts]} members]
+          [node (into (sorted-map "health" {:value (name health)}, "address" {:value address})
+                      (for [key  settled-facts
+                            :let [value (get facts key)]
+                            :when value]
+                        [key (if-let [version (version key value)]
+                               {:value value, :version version}
+                               {:value value})]))])))
 
 (def side-run "The run that is cancelled on the way; its shards are named after it." "side")
 
@@ -158,7 +173,9 @@
                         {:status  (:status (:run answer))
                          :shards  (mapv record shards)
                          :applied (:applied-index (:read answer))})
-      :read-view      {:view (view (call "ClusterService/Members" {}))})))
+      :read-view      {:view (view (call "ClusterService/Members" {}))}
+      ; The service publishes on its own. A node's own word is the truth that a publication is noted from.
+      :publish        {:key "applied", :version (:applied-index (call "ClusterService/Status" {}))})))
 
 ;; Whom to ask
 

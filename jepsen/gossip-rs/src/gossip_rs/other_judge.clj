@@ -41,8 +41,9 @@
             [(str "it ended with " exit (when-not (str/blank? err) (str ": " (str/trim err))))])
           (when (nil? linearizable)
             ["it says nothing of linearizability"])
-          ; G2, say, is about views that this tier does not watch: the other judge had nothing to check it by either.
-          (for [id (sort (distinct (concat invariants/ids (keys (remove (comp #{:unknown} val) rows)))))
+          ; A row of one judge alone that had nothing to check is no gap.
+          (for [id (sort (distinct (concat invariants/of-every-history (keys judgement)
+                                           (keys (remove (comp #{:unknown} val) rows)))))
                 :when (not (and (contains? rows id) (contains? judgement id)))]
             (str (name id) " was judged by one of us alone"))
           (for [[id verdict] rows

@@ -69,12 +69,26 @@
           (write :checkpoint {:cursor "00000002", :ids [1 2]})
           (write :complete {:cursor nil})])))
 
+(def ^:private round-s
+  "Between two looks of the watcher at all nodes."
+  0.25)
+
+(defn- watched
+  "The workers, and a watcher on a thread of its own: a node that stands still must not take the workers' time. It asks each
+  node by turns how it stands, which is what the node publishes, and what it sees of the others."
+  [workers nodes concurrency]
+  (let [watcher (dec concurrency)
+        looks   (for [node nodes, f [:publish :read-view]] {:f f, :value {:node node}})]
+    (gen/any (gen/on-threads (complement #{watcher}) workers)
+             (gen/on-threads #{watcher} (gen/delay (/ round-s (count looks)) (cycle looks))))))
+
 (defn- load-phase
-  [{:keys [workload plan schedule test-seed rate time-limit]}]
-  (let [workers (workers/generator plan test-seed rate)
-        clients (if (:cancels? (workload/by-name workload))
-                  (gen/any workers (timed/timed (side-steps test-seed (* 1000 time-limit))))
-                  workers)]
+  [{:keys [workload nodes plan schedule test-seed rate time-limit concurrency]}]
+  (let [{:keys [cancels? views?]} (workload/by-name workload)
+        workers (workers/generator plan test-seed rate)
+        clients (cond-> workers
+                  cancels? (gen/any (timed/timed (side-steps test-seed (* 1000 time-limit))))
+                  views?   (watched nodes concurrency))]
     (gen/time-limit time-limit
                     (gen/nemesis (timed/timed (map #(assoc % :type :info) schedule))
                                  clients))))

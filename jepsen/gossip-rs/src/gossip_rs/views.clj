@@ -15,12 +15,12 @@
 
 (defn- faults
   [nodes reader view]
-  (let [facts   (fn [key] (for [node nodes] (get-in view [node :facts key])))
+  (let [facts   (fn [key] (for [node nodes] (get-in view [node key :value])))
         leaders (frequencies (facts "leader"))]
     (concat (for [node nodes
-                  :let  [health (get-in view [node :health])]
-                  :when (not= :alive health)]
-              (str reader " sees " node " as " (if health (name health) "nobody")))
+                  :let  [health (get-in view [node "health" :value])]
+                  :when (not= "alive" health)]
+              (str reader " sees " node " as " (or health "nobody")))
             (when (or (not= 1 (count leaders)) (contains? leaders nil))
               [(str reader " sees these leaders, as leader@term: " (pr-str leaders))])
             (let [leading (count (filter #{"leader"} (facts "role")))]

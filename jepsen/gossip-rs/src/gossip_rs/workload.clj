@@ -8,7 +8,8 @@
                       succeeded, or `[:refused :f reasons]`
     :required         invariants that a run must have given the judge something to check by, or else it is unknown
     :window, :ops-per-shard, :retry, :section-ms, :idle, :held   see `worker`
-    :views?           reads each node's gossip view at the end
+    :views?           reads each node's gossip view, while the load runs and at the end
+    :lease-ms         where leases are not as short as elsewhere
     :cancels?         cancels a side run on the way"
   (:require [gossip-rs.worker :as worker]
             [gossip-rs.workload.asymmetric-partition :as asymmetric-partition]
@@ -39,9 +40,10 @@
 (def by-name
   (into {} (map (juxt :name identity)) catalogue))
 
-(def lease-ms
-  "The length of every lease: short, so that faults outlast it."
-  2000)
+(defn lease-ms
+  "The length of every lease of a workload: short, so that faults outlast it."
+  [workload]
+  (:lease-ms workload 2000))
 
 (def run "The run that every workload has." "main")
 

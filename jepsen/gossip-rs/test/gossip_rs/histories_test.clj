@@ -24,7 +24,7 @@
 
 (defn- judged
   [file]
-  (invariants/judge (h/read-history (io/file folder file))))
+  (invariants/judge (h/read-history (io/file folder file)) invariants/ids))
 
 (defn- violated
   [judgement]

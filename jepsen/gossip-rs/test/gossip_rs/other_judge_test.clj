@@ -56,7 +56,7 @@
     ; required, and only one of the two had something to check
     {} {:out (report "yes" {:S1 "-"})})
   (testing "a row of the other judge's alone that had nothing to check is no gap"
-    (is (true? (:valid? (agreement {} {:out (str (report "yes" {}) "│ Gossip speed (G2) │ - │ 0 │\n")})))))
+    (is (true? (:valid? (agreement {:judgement (dissoc all-true :G2)} {:out (report "yes" {:G2 "-"})})))))
   (testing "what nobody requires may be checked by one judge alone"
     (is (true? (:valid? (agreement {} {:out (report "yes" {:G1 "-"})})))))
   (testing "a search that gave up contradicts nothing"

@@ -7,8 +7,8 @@
 (def ^:private nodes ["n1" "n2"])
 
 (def ^:private whole
-  {"n1" {:health :alive, :facts {"leader" "1@3", "role" "leader"}}
-   "n2" {:health :alive, :facts {"leader" "1@3", "role" "follower"}}})
+  {"n1" {"health" {:value "alive"}, "leader" {:value "1@3", :version 3}, "role" {:value "leader"}}
+   "n2" {"health" {:value "alive"}, "leader" {:value "1@3", :version 3}, "role" {:value "follower"}}})
 
 (defn- ops
   "Both nodes' last views, which are equal: G1 sees nothing."
@@ -23,12 +23,12 @@
                    (false? (:valid? (views/check (ops view) nodes))))
     {}
     (dissoc whole "n2")
-    (assoc-in whole ["n2" :health] :suspect)
-    (assoc-in whole ["n2" :facts "leader"] "1@2")
-    (assoc-in whole ["n2" :facts "leader"] "2@3")
-    (update-in whole ["n2" :facts] dissoc "leader")
-    (assoc-in whole ["n2" :facts "role"] "leader")
-    (assoc-in whole ["n1" :facts "role"] "follower")))
+    (assoc-in whole ["n2" "health" :value] "suspect")
+    (assoc-in whole ["n2" "leader" :value] "1@2")
+    (assoc-in whole ["n2" "leader" :value] "2@3")
+    (update whole "n2" dissoc "leader")
+    (assoc-in whole ["n2" "role" :value] "leader")
+    (assoc-in whole ["n1" "role" :value] "follower")))
 
 (deftest only-the-last-final-view-of-a-node-counts
   (let [read (fn [view & more] {:f :read-view, :in (merge {:node "n1"} (apply hash-map more)), :out {:view view}})]

@@ -17,7 +17,7 @@
   (-> (into #{} (keep #(get kinds (first %) (first %))) (concat idle held))
       ; Drivers finish what is left, and the run is ended.
       (conj :register :acquire :complete :unpark :read-run :complete-run)
-      (cond-> views? (conj :read-view), cancels? (conj :cancel-run))))
+      (cond-> views? (conj :publish :read-view), cancels? (conj :cancel-run))))
 
 (deftest every-workload-needs-only-what-it-does
   (doseq [{:keys [name needs] :as workload} workload/catalogue]

@@ -14,7 +14,7 @@
   (for [[node calls] (group-by (comp :node :in) (facts/final-reads facts :read-view))]
     [node (last (sort-by :end calls))]))
 
-(defn- shown-version
+(defn shown-version
   "The version at which a view shows a node's key. Views map node to key to version, or to a map with :version."
   [view node key]
   (let [fact (get-in view [node key])]
@@ -31,7 +31,7 @@
   (for [publish calls
         :when   (and (= :publish (:f publish)) (h/ok? publish))
         [reader call] views
-        :let    [{:keys [node key version]} (:in publish)
+        :let    [{:keys [node key version]} (:out publish)
                  seen (shown-version (:view (:out call)) node key)]
         :when   (< (:end publish) (:index call))]
     (when (or (nil? seen) (and version (< seen version)))

@@ -1,17 +1,20 @@
 (ns gossip-rs.workload.gossip-convergence
-  "Leaders and leases move while the nodes gossip about themselves; after the faults every node's view of the cluster is
-  read, node by node.
+  "Leaders and leases move while the nodes gossip about themselves, and each node is asked how it stands and what it sees of the
+  others; after the faults every node's view of the cluster is read, node by node.
 
-  Operations: acquire, checkpoint, release, reads; each node's view at the end.
+  Operations: publish, read-view; acquire, claim, checkpoint, release, reads to keep the log growing. Leases are long, so that
+  faults last long enough to see whether facts go round by way of a third node.
 
-  A violation: live nodes whose last views differ, or lack what another has (G1).")
+  A violation: a fact that a node which it could reach does not see within the bound, or sees in an older version than before
+  (G2); live nodes whose last views differ, or lack what was published (G1).")
 
 (def workload
   {:name            "gossip-convergence"
    :default-nemesis "none"
-   :needs           [:acquire :checkpoint :release :read-view]
-   :required        [:G1]
+   :needs           [:acquire :checkpoint :release :publish :read-view]
+   :required        [:G1 :G2]
    :views?          true
+   :lease-ms        5000
    :window          5
    :ops-per-shard   80
    :idle            [[:acquire 70] [:claim 20] [:read-shard 10]]

@@ -1,0 +1,138 @@
+(ns gossip-rs.invariants.g2
+  "G2, speed of the gossip: a published fact is seen within a bound by every node that it can reach, and never goes back.
+
+  Two nodes reach each other while messages pass both ways between them, by way of others too, over links that no partition
+  cuts and nodes that are up: facts go round. For each view that a node was asked for, each fact that it shows in an older
+  version than one published before must have had less than the bound to arrive: counted from its publication, or from the
+  moment since which the two nodes reach each other, whichever is later. What was parted or down has the bound once more
+  when it comes back, for processes to start and connections to come about. A view that shows a fact older than the same
+  node's view before did is a violation at once, unless a node was killed, started or replaced meanwhile: one that starts
+  knows nothing.
+
+  A nemesis operation stands in the history when it begins and when it is done. What it takes away is counted as gone from
+  the first of the two, what it gives back from each of them anew."
+  (:require [gossip-rs.history :as h]
+            [gossip-rs.invariants.facts :as facts :refer [violation]]
+            [gossip-rs.invariants.g1 :as g1]))
+
+(def bound-ns
+  "Eight rounds of the gossip. Shorter than any fault of a workload that is judged by it."
+  4000000000)
+
+(defn- publications
+  "{[owner key] [{:version :time :end}]}, by rising version."
+  [{:keys [calls]}]
+  (->> calls
+       (filter #(and (= :publish (:f %)) (h/ok? %) (:version (:out %))))
+       (map (fn [{:keys [out end end-time]}]
+              {:fact [(:node out) (:key out)], :version (:version out), :time (or end-time Long/MAX_VALUE), :end end}))
+       (group-by :fact)
+       (map (fn [[fact published]] [fact (vec (sort-by (juxt :version :time :end) published))]))
+       (into (sorted-map))))
+
+(defn- views
+  "{:call :reader :shown {[owner key] version}} of every view that a node gave."
+  [{:keys [calls]}]
+  (for [{:keys [in out] :as call} calls
+        :when (and (= :read-view (:f call)) (h/ok? call) (:node in))]
+    {:call   call
+     :reader (:node in)
+     :shown  (into {} (for [[node shown] (:view out), key (keys shown)
+                            :let [version (g1/shown-version (:view out) node key)]
+                            :when version]
+                        [[node key] version]))}))
+
+;; Who reaches whom, and since when
+
+(defn- met-from
+  "The nodes to which messages from `a` pass, by way of others too."
+  [{:keys [nodes cut down]} a]
+  (loop [met #{a}, todo [a]]
+    (if-let [from (peek todo)]
+      (let [next (remove #(or (met %) (down %) (cut [from %])) nodes)]
+        (recur (into met next) (into (pop todo) next)))
+      met)))
+
+(defn- redraw
+  [{:keys [nodes down grace since] :as reach} now afresh?]
+  (let [met     (into {} (for [a nodes :when (not (down a))] [a (met-from reach a)]))
+        passes? (fn [a b] (contains? (get met a #{}) b))]
+    (assoc reach :since (into {} (for [a nodes, b nodes
+                                       :when (and (passes? a b) (passes? b a))]
+                                   [[a b] (if afresh? (+ now grace) (get since [a b] now))])))))
+
+(defn- after-step
+  "Who reaches whom after this operation of the nemesis."
+  [reach {:keys [f value time]}]
+  (let [names  (set (when (sequential? value) (filter string? value)))
+        reach  (case f
+                 :start-partition     (assoc reach :cut (set (:cut (when (map? value) value))))
+                 :stop-partition      (assoc reach :cut #{})
+                 (:kill :pause :shrink) (update reach :down into names)
+                 (:start :resume :grow) (update reach :down #(into #{} (remove names) %))
+                 :heal                (assoc reach :cut #{} :down #{})
+                 reach)]
+    (if (contains? #{:skew :reset-clock} f)
+      reach
+      (redraw reach (or time 0) (contains? #{:start :resume :grow :heal :stop-partition} f)))))
+
+(defn- new-life?
+  [{:keys [f]}]
+  (contains? #{:kill :start :shrink :grow :heal} f))
+
+(defn- nemesis-steps
+  "What the nemesis did, as far as it was done."
+  [{:keys [nemesis]}]
+  (remove #(or (:error %) (= :fail (:type %))) nemesis))
+
+;; Judgement
+
+(defn- late
+  "Facts that a view shows too old for their age."
+  [published {:keys [since]} bound {:keys [call reader shown]}]
+  (for [[[owner key :as fact] publications] published
+        :let  [from (get since [owner reader])]
+        :when from]
+    (let [seen (get shown fact Long/MIN_VALUE)
+          {:keys [version time end]} (first (drop-while #(<= (:version %) seen) publications))
+          age  (if version (- (or (:time call) 0) (max time from)) 0)]
+      (when (< bound age)
+        (violation (format "node %s has not seen %s of %s at version %d for %.1f s (bound %.1f s)"
+                           reader key owner version (/ age 1e9) (/ bound 1e9))
+                   end (:end call))))))
+
+(defn- backwards
+  [before {:keys [call reader shown]}]
+  (for [[[owner key :as fact] was] (sort-by first (:shown before))
+        :let  [is (get shown fact)]
+        :when is]
+    (when (< is was)
+      (violation (str "node " reader " saw " key " of " owner " at version " was ", then at " is)
+                 (:index (:call before)) (:end call)))))
+
+(defn- judge-view
+  [{:keys [reach lives last steps published bound] :as state} {:keys [call reader] :as view}]
+  (let [; What happened while the view was read counts against nobody.
+        [begun later] (split-with #(< (:index %) (:end call)) steps)
+        reach  (reduce after-step reach begun)
+        lives  (or (:index (clojure.core/last (filter new-life? begun))) lives)
+        before (get last reader)]
+    (-> state
+        (assoc :reach reach, :lives lives, :steps later)
+        (assoc-in [:last reader] view)
+        (update :outcomes into (concat (late published reach bound view)
+                                       (when (and before (< lives (:index (:call before))))
+                                         (backwards before view)))))))
+
+(defn check
+  ([facts]
+   (check facts bound-ns))
+  ([facts bound]
+   (let [published (publications facts)
+         views     (views facts)
+         nodes     (into (sorted-set) (concat (map :reader views) (map first (keys published))))
+         reach     (redraw {:nodes nodes, :cut #{}, :down #{}, :since {}, :grace bound} 0 false)]
+     (facts/tally (:outcomes (reduce judge-view
+                                     {:reach reach, :lives -1, :last {}, :steps (nemesis-steps facts)
+                                      :published published, :bound bound, :outcomes []}
+                                     views))))))
