@@ -1,6 +1,7 @@
 //! What a run leaves for people: the text report and the machine's results.
 
 mod edn;
+mod faults;
 mod html;
 mod text;
 mod trace;

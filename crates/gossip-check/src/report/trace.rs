@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
+use super::faults;
 use crate::history::{Call, Name, Op, Process, Value, calls, name};
 use crate::invariants::Invariant;
 use crate::judge::{Options, Verdict, Violation, judge};
@@ -132,15 +133,15 @@ fn sorted<'a>(calls: &[Call<'a>]) -> Vec<&'a Op> {
     ops
 }
 
-/// The calls' ops, the faults between them, and the last fault before them.
+/// The calls' ops, the faults between them, and those under way when they began.
 fn with_faults<'a>(ops: &'a [Op], calls: &[Call<'a>]) -> Vec<&'a Op> {
     let mut shown = sorted(calls);
     let (Some(first), Some(last)) = (shown.first().map(|op| op.index), shown.last().map(|op| op.index)) else {
         return shown;
     };
-    let faults = || ops.iter().filter(|op| op.process == Process::Nemesis);
-    shown.extend(faults().rfind(|op| op.index < first));
-    shown.extend(faults().filter(|op| first < op.index && op.index < last));
+    shown.extend(faults::before(ops, first));
+    let between = |op: &&Op| op.process == Process::Nemesis && first < op.index && op.index < last;
+    shown.extend(ops.iter().filter(between));
     shown.sort_by_key(|op| op.index);
     shown
 }

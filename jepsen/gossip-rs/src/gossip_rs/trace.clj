@@ -1,18 +1,50 @@
 (ns gossip-rs.trace
   "The part of a history that shows a violation, as small as can be, and its ops as lines. Pure."
-  (:require [gossip-rs.history :as h]
+  (:require [clojure.set :as set]
+            [gossip-rs.history :as h]
             [gossip-rs.invariants :as invariants]))
 
+(def ^:private ends
+  "What ends a fault: what began it."
+  {:start :kill, :resume :pause, :stop-partition :start-partition, :grow :shrink, :reset-clock :skew
+   :stop-client-fault :start-client-fault})
+
+(def ^:private begins
+  (set (vals ends)))
+
+(defn- named-nodes
+  [{:keys [value]}]
+  (set (when (sequential? value) (filter string? value))))
+
+(defn- ended?
+  "Whether `end` ended all of what `begin` began. One that names no nodes ends it for all."
+  [end begin]
+  (let [named (named-nodes end)]
+    (or (= :heal (:f end))
+        (and (= (ends (:f end)) (:f begin))
+             (or (empty? named) (set/subset? (named-nodes begin) named))))))
+
+(defn- faults-before
+  "The faults under way just before the op at `index`; where there is none, the last thing that the nemesis did."
+  [ops index]
+  (let [steps (filter #(< (:index %) index) (h/nemesis-ops ops))
+        open  (reduce (fn [open step]
+                        (cond-> (into [] (remove (partial ended? step)) open)
+                          (begins (:f step)) (conj step)))
+                      []
+                      steps)]
+    (if (seq open) open (take-last 1 steps))))
+
 (defn- with-faults
-  "The ops at these places, and the faults from a little before the first to the last of them."
+  "The ops at these places, the faults between them, and those under way when the first of them began."
   [ops places]
   (let [first  (reduce min Long/MAX_VALUE places)
         last   (reduce max -1 places)
-        before (:index (peek (filterv #(and (= :nemesis (:process %)) (< (:index %) first)) ops)))]
+        before (into #{} (map :index) (faults-before ops first))]
     (filterv (fn [{:keys [index process]}]
                (or (places index)
                    (and (= :nemesis process)
-                        (or (< first index last) (= index before)))))
+                        (or (< first index last) (before index)))))
              ops)))
 
 (defn- places-of

@@ -107,6 +107,17 @@
   (testing "one that names no place"
     (is (= ["  VIOLATION G1: n1 sees n2 as nobody"] (failing {:id "G1", :message "n1 sees n2 as nobody"})))))
 
+(deftest a-trace-shows-every-fault-that-was-under-way
+  (let [step  (fn [f value] {:process :nemesis, :type :info, :f f, :value value})
+        shown (fn [& steps]
+                (let [ops (apply history (concat steps [(acquire "a" 1)]))]
+                  (map :f (filter #(= :nemesis (:process %)) (trace/leading-up ops {:at [(count steps)]})))))]
+    (is (= [:start-partition :pause] (shown (step :start-partition {:cut [["n1" "n2"]]}) (step :pause ["n1"]))))
+    (is (= [:pause] (shown (step :start-partition {}) (step :pause ["n1"]) (step :stop-partition nil))))
+    (is (= [:kill] (shown (step :kill ["n1"]) (step :kill ["n2"]) (step :start ["n1"]))) "n2 is still down")
+    (is (= [:skew] (shown (step :pause {:workers [1]}) (step :skew {}) (step :resume {:workers :all}))))
+    (is (= [:heal] (shown (step :kill ["n1"]) (step :skew nil) (step :heal nil))) "all has ended")))
+
 (deftest only-the-first-findings-are-shown-and-the-rest-counted
   (let [text (report/text {:run run, :ops bad, :judgement {}, :findings (for [i (range 7)] {:id "L", :message (str "m" i)})})]
     (is (str/includes? text "m2"))
