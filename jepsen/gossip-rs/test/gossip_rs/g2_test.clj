@@ -65,6 +65,13 @@
     (is (empty? (apply violations (conj healing (view "n2" 3 19.5)))))
     (is (= 1 (count (apply violations (conj healing (view "n2" 3 20.5))))))))
 
+(deftest keywords-are-names-as-strings-are
+  (let [local [{:process 1, :type :invoke, :f :read-view, :value {:node "n2"}, :time (ns-at 6.0)}
+               {:process 1, :type :ok, :f :read-view, :time (ns-at 6.1)
+                :value {:node "n2", :view {"n1" {:applied {:value "7", :version 7}}}}}]]
+    (is (= {:checks 1, :violations []} (judge (publish 7 1.0) local)))
+    (is (= 1 (count (violations (publish 8 1.0) local))))))
+
 (deftest a-clock-that-jumps-cuts-nobody-off
   (is (= 1 (count (violations (publish 7 1.0) (nemesis :reset-clock nil 4.0) (view "n2" 3 5.5))))))
 

@@ -14,11 +14,19 @@
   (for [[node calls] (group-by (comp :node :in) (facts/final-reads facts :read-view))]
     [node (last (sort-by :end calls))]))
 
-(defn shown-version
-  "The version at which a view shows a node's key. Views map node to key to version, or to a map with :version."
-  [view node key]
-  (let [fact (get-in view [node key])]
-    (if (map? fact) (:version fact) fact)))
+(defn fact
+  "The name of a fact, whether its parts are strings or keywords."
+  [node key]
+  [(name node) (name key)])
+
+(defn versions
+  "{fact version}: what a view shows, as far as it tells versions. Views map node to key to version, or to a map with :version."
+  [view]
+  (into {} (for [[node shown] view
+                 [key value]  shown
+                 :let  [version (if (map? value) (:version value) value)]
+                 :when version]
+             [(fact node key) version])))
 
 (defn- different
   [views]
@@ -28,12 +36,12 @@
 
 (defn- missing
   [{:keys [calls]} views]
-  (for [publish calls
-        :when   (and (= :publish (:f publish)) (h/ok? publish))
-        [reader call] views
+  (for [[reader call] views
+        :let    [shown (versions (:view (:out call)))]
+        publish calls
+        :when   (and (= :publish (:f publish)) (h/ok? publish) (< (:end publish) (:index call)))
         :let    [{:keys [node key version]} (:out publish)
-                 seen (shown-version (:view (:out call)) node key)]
-        :when   (< (:end publish) (:index call))]
+                 seen (get shown (fact node key))]]
     (when (or (nil? seen) (and version (< seen version)))
       (violation (str "node " reader " never saw " key " of " node " at version " version " (has " (pr-str seen) ")")
                  (:end publish) (:end call)))))

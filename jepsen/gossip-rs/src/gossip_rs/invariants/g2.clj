@@ -25,7 +25,7 @@
   (->> calls
        (filter #(and (= :publish (:f %)) (h/ok? %) (:version (:out %))))
        (map (fn [{:keys [out end end-time]}]
-              {:fact [(:node out) (:key out)], :version (:version out), :time (or end-time Long/MAX_VALUE), :end end}))
+              {:fact (g1/fact (:node out) (:key out)), :version (:version out), :time (or end-time Long/MAX_VALUE), :end end}))
        (group-by :fact)
        (map (fn [[fact published]] [fact (vec (sort-by (juxt :version :time :end) published))]))
        (into (sorted-map))))
@@ -36,11 +36,8 @@
   (for [{:keys [in out] :as call} calls
         :when (and (= :read-view (:f call)) (h/ok? call) (:node in))]
     {:call   call
-     :reader (:node in)
-     :shown  (into {} (for [[node shown] (:view out), key (keys shown)
-                            :let [version (g1/shown-version (:view out) node key)]
-                            :when version]
-                        [[node key] version]))}))
+     :reader (name (:node in))
+     :shown  (g1/versions (:view out))}))
 
 ;; Who reaches whom, and since when
 
