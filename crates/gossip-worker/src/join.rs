@@ -105,6 +105,13 @@ fn check_founder(settings: &Settings, founding: &Founding, mut identity: Identit
         identity.founding.clone_from(&founding.words);
         return Ok(identity);
     }
+    if identity.founding.is_empty() {
+        return Err(Exit::Config(format!(
+            "data folder {} is that of a node that joined cluster {} later: start it with --join",
+            settings.data.display(),
+            identity.cluster
+        )));
+    }
     if !founding.same_peers(&identity.founding) {
         return Err(Exit::Config(format!(
             "data folder {} belongs to cluster {}, which was founded with another --peers list",

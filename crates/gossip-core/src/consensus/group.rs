@@ -356,6 +356,7 @@ impl<M: StateMachine> Group<M> {
                 message.commit
             ));
         }
+        self.hear(from);
         let campaigns = kind == MessageType::MsgTimeoutNow;
         if (campaigns && self.installs()) || self.raft.step(message).is_err() {
             self.dropped_messages += 1;

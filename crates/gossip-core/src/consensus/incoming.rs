@@ -3,10 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use raft::eraftpb::{ConfState, Message, MessageType};
+use raft::eraftpb::{ConfState, EntryType, Message, MessageType};
 
 /// No term and no index gets here: with one more every nanosecond it would take 292 years.
 const END: u64 = u64::MAX / 2;
+
+/// Bytes of a change of members: numbers, a name and an address. The library that decodes it follows nested groups without a
+/// bound (RUSTSEC-2024-0437); in so few bytes they cannot go deep.
+const MAX_CHANGE: usize = 1024;
 
 /// Why a peer's message is not heard.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +45,14 @@ pub enum BadMessage {
         after: u64,
         /// The message's term.
         of: u64,
+    },
+    /// A change of members is longer than its names and numbers can be.
+    #[error("entry {index} changes members in {bytes} bytes; {MAX_CHANGE} are enough")]
+    Change {
+        /// The entry's index.
+        index: u64,
+        /// Its length.
+        bytes: usize,
     },
     /// The follower has more than this leader ever had.
     #[error("it acknowledges entry {index} of a log that ends at {last}")]
@@ -137,6 +149,9 @@ fn entries(message: &Message) -> Result<(), BadMessage> {
         }
         if entry.term < after.max(1) || entry.term > message.term {
             return Err(BadMessage::EntryTerm { index, term: entry.term, after, of: message.term });
+        }
+        if entry.get_entry_type() != EntryType::EntryNormal && entry.data.len() > MAX_CHANGE {
+            return Err(BadMessage::Change { index, bytes: entry.data.len() });
         }
         after = entry.term;
     }

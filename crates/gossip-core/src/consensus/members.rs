@@ -30,6 +30,8 @@ pub(super) struct Changes {
     transfer: Option<Transfer>,
     /// Snapshots under way to these nodes, and when they count as lost.
     sending: BTreeMap<NodeId, Time>,
+    /// When each node was heard last.
+    heard: BTreeMap<NodeId, Time>,
 }
 
 #[derive(Debug)]
@@ -66,6 +68,12 @@ impl<M: StateMachine> Group<M> {
         if self.member(&name).is_some() {
             return Err(Refusal::BadChange { field: "node", problem: format!("{name} is a member already") });
         }
+        if let Some(other) = self.members.nodes.iter().find(|member| member.address == address) {
+            return Err(Refusal::BadChange {
+                field: "address",
+                problem: format!("{address} is that of {}", other.name),
+            });
+        }
         self.propose_change(Some(token), ConfChangeType::AddLearnerNode, self.members.next_id, name, address)
     }
 
@@ -76,12 +84,38 @@ impl<M: StateMachine> Group<M> {
         if voter && self.conf_state.voters.len() == 1 {
             return Err(Refusal::BadChange { field: "node", problem: format!("{name} is the last voter") });
         }
+        if voter {
+            self.check_majority_without(id, name)?;
+        }
         if id == self.id {
             // A leader that applied its own removal would go on leading.
             let to = self.transferee(None)?;
             return self.hand_over(token, to, true);
         }
         self.propose_change(Some(token), ConfChangeType::RemoveNode, id, name.to_owned(), String::new())
+    }
+
+    /// Notes a sign of life.
+    pub(super) fn hear(&mut self, from: NodeId) {
+        if self.members.nodes.iter().any(|member| member.id == from) {
+            self.changes.heard.insert(from, self.now);
+        }
+    }
+
+    /// Whether the voters that are left would have a majority that answers: without one the group stands still, and could not
+    /// even take the voter back.
+    fn check_majority_without(&self, id: NodeId, name: &str) -> Result<(), Refusal> {
+        let recently = self.config.tick * (2 * self.config.election_ticks as u32);
+        let answers = |voter: &NodeId| {
+            *voter == self.id || self.changes.heard.get(voter).is_some_and(|at| *at + recently > self.now)
+        };
+        let left: Vec<NodeId> = self.conf_state.voters.iter().copied().filter(|voter| *voter != id).collect();
+        let answering = left.iter().filter(|voter| answers(voter)).count();
+        if answering > left.len() / 2 {
+            return Ok(());
+        }
+        let problem = format!("without {name} only {answering} of {} voters would answer, no majority", left.len());
+        Err(Refusal::BadChange { field: "node", problem })
     }
 
     fn propose_change(
@@ -195,6 +229,7 @@ impl<M: StateMachine> Group<M> {
         let id = change.node_id;
         let nodes = &mut self.members.nodes;
         nodes.retain(|m| m.id != id);
+        self.changes.heard.remove(&id);
         if change.get_change_type() != ConfChangeType::RemoveNode {
             let voter = change.get_change_type() == ConfChangeType::AddNode;
             nodes.push(Member { id, name: context.name, address: context.address, voter });

@@ -81,6 +81,25 @@ fn entries_that_do_not_follow_are_refused() {
     refused(true, |term, last| append(term, last, term + 1, vec![]), base);
 }
 
+/// The library that decodes a change of members follows nested groups without a bound (RUSTSEC-2024-0437).
+#[test]
+fn a_change_of_members_that_could_nest_deep_is_refused() {
+    let nested = |term, index| Entry {
+        entry_type: EntryType::EntryConfChange,
+        data: vec![0x7b; 100_000].into(),
+        ..entry(index, term)
+    };
+    let append = |term, last| Message {
+        msg_type: MessageType::MsgAppend,
+        term,
+        index: last,
+        log_term: term,
+        entries: vec![nested(term, last + 1)].into(),
+        ..Message::default()
+    };
+    refused(true, append, |bad| matches!(bad, BadMessage::Change { bytes: 100_000, .. }));
+}
+
 #[test]
 fn numbers_near_the_end_of_64_bits_are_refused() {
     let field =

@@ -277,7 +277,7 @@ fn nodes_join_and_leave_the_leader_last() {
     let leader = net.await_leader();
     net.submit(leader, 1, NO_WAIT);
     for id in [4, 5] {
-        let token = net.change(leader, Change::AddNode { name: format!("n{id}"), address: "x:1".into() });
+        let token = net.change(leader, Change::AddNode { name: format!("n{id}"), address: format!("x:{id}") });
         net.run(SECOND);
         assert_eq!(net.replies[&token], Reply::Changed(id));
         net.add_host(id, Recovered::default());
@@ -299,6 +299,30 @@ fn nodes_join_and_leave_the_leader_last() {
     let token = net.submit(next, 2, NO_WAIT);
     net.run(SECOND);
     assert_eq!(net.replies[&token], Reply::Applied(Ok(2)));
+}
+
+/// An operator who takes the wrong one of three out while another is down would be left with two voters of whom one answers, for
+/// good: no change of members passes then either.
+#[test]
+fn a_voter_whom_the_majority_needs_is_not_removed() {
+    let mut net = Net::new(3, 10, Config::default());
+    let leader = net.await_leader();
+    let (healthy, dead) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+    net.run(SECOND);
+    net.crash(dead);
+    net.run(SECOND * 5);
+    let remove = |net: &mut Net, id: u64| {
+        let token = net.change(leader, Change::RemoveNode { name: format!("n{id}") });
+        net.run(SECOND);
+        net.replies[&token].clone()
+    };
+    for needed in [healthy, leader] {
+        let reply = remove(&mut net, needed);
+        let Reply::Refused(Refusal::BadChange { field: "node", problem }) = reply else { panic!("{reply:?}") };
+        assert!(problem.contains("only 1 of 2 voters would answer"), "{problem}");
+    }
+    assert_eq!(remove(&mut net, dead), Reply::Changed(dead));
+    assert_eq!(remove(&mut net, healthy), Reply::Changed(healthy), "one voter of one is a majority");
 }
 
 /// Found by the simulator (level 2, seed 540352): raft panicked when the leader that had removed itself heard of its own disk.

@@ -1,4 +1,5 @@
-//! Raft's messages as our protobuf types. `raft` brings an old protobuf library; its decoder never sees the network.
+//! Raft's messages as our protobuf types. `raft` brings an old protobuf library; its decoder sees nothing of the network
+//! but a change of members inside an entry, whose length is bounded.
 
 use bytes::Bytes;
 use gossip_proto::v1;
