@@ -153,6 +153,11 @@ pub(crate) fn is_final(call: &Call<'_>) -> bool {
     call.input("final?").is_some_and(Value::is_truthy)
 }
 
+/// Whether a read promised to show the newest. One that was asked to be stale may show the past.
+pub(crate) fn is_fresh(call: &Call<'_>) -> bool {
+    ["stale", "stale?"].into_iter().all(|key| !call.output(key).is_some_and(Value::is_truthy))
+}
+
 /// Everything that the judges look at.
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
@@ -205,15 +210,12 @@ impl<'a> Facts<'a> {
 
     /// Answered reads that promised to be fresh.
     pub(crate) fn fresh_reads<'s>(&'s self, f: &'s str) -> impl Iterator<Item = &'s Call<'a>> {
-        let truthy = |v: Option<&Value>| v.is_some_and(Value::is_truthy);
-        self.calls.iter().filter(move |call| {
-            call.f() == f && call.ok() && !truthy(call.output("stale")) && !truthy(call.output("stale?"))
-        })
+        self.calls.iter().filter(move |call| call.f() == f && call.ok() && is_fresh(call))
     }
 
-    /// Answered final reads, one node's or all.
+    /// Answered final reads that promised to be fresh, one node's or all.
     pub(crate) fn final_reads<'s>(&'s self, f: &'s str) -> impl Iterator<Item = &'s Call<'a>> {
-        self.calls.iter().filter(move |call| call.f() == f && call.ok() && is_final(call))
+        self.fresh_reads(f).filter(|call| is_final(call))
     }
 
     /// Shards that are surely there, each with the place of the first answer that made it or was about it.

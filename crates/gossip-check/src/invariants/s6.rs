@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::facts::{Facts, Sight, Tally, is_final, is_terminal};
+use super::facts::{Facts, Sight, Tally, is_final, is_fresh, is_terminal};
 use crate::history::{Call, Name, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
@@ -27,7 +27,9 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
 
 fn nodes(facts: &Facts<'_>, tally: &mut Tally) {
     let mut asked: BTreeMap<Name<'_>, Vec<&Call<'_>>> = BTreeMap::new();
-    for call in facts.calls.iter().filter(|c| is_final(c)) {
+    // A view is answered without the group, and so is a stale read: neither shows that a node serves.
+    let serves = |call: &Call<'_>| matches!(call.f(), "read-run" | "read-shard") && is_fresh(call);
+    for call in facts.calls.iter().filter(|c| is_final(c) && serves(c)) {
         if let Some(node) = call.input("node") {
             asked.entry(name(node)).or_default().push(call);
         }

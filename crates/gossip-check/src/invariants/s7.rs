@@ -33,7 +33,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
         for s in shown {
             let floor = highest.before(shard, s.from);
             // A cursor alone, of a shard of which nothing is known, could be any.
-            tally.count += u64::from(floor.is_some() || facts.ranges.contains_key(shard));
+            // Nor does a range say anything of a shard that has none yet.
+            tally.count += u64::from(floor.is_some() || (s.key.is_some() && facts.ranges.contains_key(shard)));
             tally.violations.extend(floor.and_then(|floor| moved_back(facts, shard, floor, s)));
             tally.violations.extend(left_range(facts, shard, &cuts, s));
         }

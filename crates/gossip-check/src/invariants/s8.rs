@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::facts::{self, Facts, Sight, Tally, cursor_key, is_cursor_write, is_final, is_grant, is_run_end};
+use super::facts::{self, Facts, Sight, Tally, cursor_key, is_cursor_write, is_final, is_fresh, is_grant, is_run_end};
 use super::floors::Floors;
 use crate::history::{Call, Name, Value, name};
 
@@ -85,7 +85,7 @@ fn lost(facts: &Facts<'_>, known: &Acknowledged<'_>, sight: &Sight<'_>, tally: &
 
 /// Final reads that were refused because the shard is not there.
 fn shards_not_found(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, usize>, tally: &mut Tally) {
-    for call in facts.calls.iter().filter(|c| c.f() == "read-shard" && is_final(c) && c.failed()) {
+    for call in facts.calls.iter().filter(|c| c.f() == "read-shard" && is_final(c) && is_fresh(c) && c.failed()) {
         let Some(shard) = call.shard().filter(|_| call.reason().as_deref() == Some("shard-not-found")) else {
             continue;
         };

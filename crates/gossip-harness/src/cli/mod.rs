@@ -148,7 +148,7 @@ fn check(file: &Path, gossip_bound: Option<u32>) -> u8 {
     let gossip_bound_ns = gossip_bound.map(|seconds| i64::from(seconds) * 1_000_000_000);
     match check_file(file, &Options { gossip_bound_ns, ..Options::default() }) {
         Ok((ops, verdict)) => {
-            let span = ops.last().map_or(0, |op| op.time) - ops.first().map_or(0, |op| op.time);
+            let span = ops.last().map_or(0, |op| op.time).saturating_sub(ops.first().map_or(0, |op| op.time));
             let info = RunInfo {
                 title: "JEPSEN REPORT".into(),
                 workload: file.display().to_string(),

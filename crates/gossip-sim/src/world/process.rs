@@ -27,6 +27,10 @@ impl World {
         }
         let recovered = match machine.disk.recover() {
             Ok(recovered) => recovered,
+            Err(why) if !machine.disk.is_damaged() => {
+                let problem = format!("n{} does not start from a disk that is well: {why:?}", place + 1);
+                return self.fail(Violation::new(Rule::Stopped, problem));
+            }
             Err(why) => {
                 self.reach.fault(Fault::FlippedBit);
                 self.trace.line(now, || format!("n{} does not start: {why:?}", place + 1));
@@ -82,6 +86,10 @@ impl World {
 
     /// The process ends because its disk fails it, and is started again while there is hope.
     pub(super) fn give_up(&mut self, place: usize, why: &DiskError) {
+        if matches!(why, DiskError::Damaged(_)) && !self.machines[place].disk.is_damaged() {
+            let problem = format!("n{} finds damage on a disk that is well: {why:?}", place + 1);
+            return self.fail(Violation::new(Rule::Stopped, problem));
+        }
         self.trace.line(self.queue.now(), || format!("n{} stops: {why:?}", place + 1));
         self.kill(place);
         self.queue.after(SUPERVISOR, Event::Start { place });

@@ -167,15 +167,15 @@
          (concat (for [{:keys [shard call]} made :when (h/ok? call)] {shard (:end call)})
                  (for [[shard calls] by-shard, call calls :when (h/ok? call)] {shard (:end call)}))))
 
-(defn final-reads
-  "Completed final reads that were answered, one node's or all."
-  [{:keys [calls]} f]
-  (filter #(and (= f (:f %)) (:final? (:in %)) (h/ok? %)) calls))
-
 (defn fresh?
   "Whether a read promised to show the newest. One that was asked to be stale may show the past."
   [{:keys [in out]}]
-  (not (or (:stale in) (:stale out) (:stale? out))))
+  (not (or (:stale in) (:stale? in) (:stale out) (:stale? out))))
+
+(defn final-reads
+  "Final reads that were answered and promised to be fresh, one node's or all."
+  [{:keys [calls]} f]
+  (filter #(and (= f (:f %)) (:final? (:in %)) (h/ok? %) (fresh? %)) calls))
 
 (defn linearizable-reads
   "Answered reads that promised to be fresh."

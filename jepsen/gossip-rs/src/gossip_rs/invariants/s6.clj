@@ -8,9 +8,14 @@
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]))
 
+(defn- shows-service?
+  "A view is answered without the group, and so is a stale read: neither shows that a node serves."
+  [{:keys [f in] :as call}]
+  (and (:final? in) (:node in) (#{:read-run :read-shard} f) (facts/fresh? call)))
+
 (defn- nodes
   [{:keys [calls]}]
-  (for [[node calls] (group-by (comp :node :in) (filter #(and (:final? (:in %)) (:node (:in %))) calls))]
+  (for [[node calls] (group-by (comp :node :in) (filter shows-service? calls))]
     (when (not-any? h/ok? calls)
       (apply violation (str "node " node " answered no final read") (map :completion calls)))))
 

@@ -92,7 +92,8 @@
       (for [[shard sights] sights
             sight          sights
             :let  [floor (floor-at floors inherited shard (:index sight))]
-            :when (or floor (contains? ranges shard))]
+            ; Nor does a range say anything of a shard that has no cursor yet.
+            :when (or floor (and (:key sight) (contains? ranges shard)))]
         {:checks     1
          :violations (filterv some? [(moved-back shard floor sight)
                                      (left-range facts shard sight)])}))))

@@ -64,7 +64,7 @@
   [{:keys [calls runs] :as facts} known]
   (concat
     (for [call  calls
-          :when (and (= :read-shard (:f call)) (:final? (:in call)) (h/failed? call)
+          :when (and (= :read-shard (:f call)) (:final? (:in call)) (h/failed? call) (facts/fresh? call)
                      (= :shard-not-found (errors/reason-of call)))
           :let  [exists (known (:shard (:in call)))]
           :when (and exists (< exists (:index call)))]
