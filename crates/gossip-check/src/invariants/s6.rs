@@ -1,9 +1,10 @@
 //! S6, progress: after the faults heal, every node serves and every shard can be driven to a terminal state within a bound.
 //!
 //! The liveness phase stops in time, so the bound is in the run and not here. Judged from the final reads: each node that was
-//! asked must have answered at least one of them, every shard of a final read must be terminal, and every shard that was known
-//! before the last of them was asked must be in one: of a shard that nobody looked at nobody knows that it came to its end. A
-//! shard is known by an answer that made it or was about it. Shards of a run that may have been deleted are not missed.
+//! asked for shards or runs must have answered at least one of these reads (a view or a stale read needs no group), every shard
+//! of a final read must be terminal, and every shard that was known before the last of them was asked must be in one: of a shard
+//! that nobody looked at nobody knows that it came to its end. A shard is known by an answer that made it or was about it.
+//! Shards of a run that may have been deleted are not missed.
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,46 +1,72 @@
-//! Which faults a moment of a history stands under.
+//! Which faults a history tells of, and which of them a moment stands under.
 
 use std::collections::BTreeSet;
 
-use crate::history::{Name, Op, Process, name};
+use crate::history::{Name, Op, OpType, Process, name};
 
-/// What ends a fault, and what began it.
-const ENDS: [(&str, &str); 6] = [
-    ("start", "kill"),
-    ("resume", "pause"),
-    ("stop-partition", "start-partition"),
-    ("grow", "shrink"),
-    ("reset-clock", "skew"),
-    ("stop-client-fault", "start-client-fault"),
+/// What begins a fault and what ends it. To heal ends all.
+const PAIRS: [(&str, &str); 6] = [
+    ("start-partition", "stop-partition"),
+    ("kill", "start"),
+    ("pause", "resume"),
+    ("skew", "reset-clock"),
+    ("shrink", "grow"),
+    ("start-client-fault", "stop-client-fault"),
 ];
 
-fn nodes(op: &Op) -> BTreeSet<Name<'_>> {
-    op.value.items().unwrap_or_default().iter().filter(|v| v.as_str().is_some()).map(name).collect()
+/// A fault that took place.
+pub(super) struct Fault<'a> {
+    /// What began it.
+    pub(super) op: &'a Op,
+    /// What ended it, if anything did.
+    pub(super) end: Option<&'a Op>,
 }
 
-/// Whether `end` ended all of what `begin` began. One that names no nodes ends it for all.
-fn ends(end: &Op, begin: &Op) -> bool {
-    if end.f == "heal" {
-        return true;
+/// The faults in order of their beginning, without those that were said to have failed.
+pub(super) fn faults<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Vec<Fault<'a>> {
+    let mut faults: Vec<Fault<'a>> = Vec::new();
+    let mut before: Option<&Op> = None;
+    for op in ops.into_iter().filter(|op| op.process == Process::Nemesis) {
+        if !PAIRS.iter().any(|(begin, _)| op.f == *begin) {
+            for fault in faults.iter_mut().filter(|fault| fault.end.is_none() && ends(op, fault.op)) {
+                fault.end = Some(op);
+            }
+        } else if op.error.is_some() || op.typ == OpType::Fail {
+            let failed = faults.iter().rposition(|fault| fault.end.is_none() && fault.op.f == op.f);
+            failed.map(|at| faults.remove(at));
+        } else if !before.is_some_and(|before| completes(before, op)) {
+            faults.push(Fault { op, end: None });
+        }
+        before = Some(op);
     }
-    let named = nodes(end);
-    ENDS.contains(&(&*end.f, &*begin.f)) && (named.is_empty() || nodes(begin).is_subset(&named))
+    faults
 }
 
 /// The faults under way just before the op numbered `index`; where there is none, the last thing that the nemesis did.
 pub(super) fn before(ops: &[Op], index: u64) -> Vec<&Op> {
-    let steps = || ops.iter().filter(|op| op.process == Process::Nemesis && op.index < index);
-    let mut open: Vec<&Op> = Vec::new();
-    for step in steps() {
-        open.retain(|begun| !ends(step, begun));
-        if ENDS.iter().any(|(_, begins)| *begins == step.f) {
-            open.push(step);
-        }
-    }
-    if open.is_empty() {
-        open.extend(steps().next_back());
-    }
-    open
+    let earlier = || ops.iter().filter(|op| op.index < index);
+    let open: Vec<&Op> = faults(earlier()).iter().filter(|fault| fault.end.is_none()).map(|fault| fault.op).collect();
+    if open.is_empty() { earlier().rfind(|op| op.process == Process::Nemesis).into_iter().collect() } else { open }
+}
+
+/// Jepsen writes each fault twice, as it begins and as it was done. What aimed at the leader then names the node.
+fn completes(before: &Op, op: &Op) -> bool {
+    before.f == op.f && (before.value == op.value || before.value.to_string().contains(":leader"))
+}
+
+/// Whether `end` ended all of what `begin` began. One that names no nodes ends it for all; workers are stalled and resumed
+/// apart from nodes.
+fn ends(end: &Op, begin: &Op) -> bool {
+    let of_workers = |op: &Op| op.value.get("workers").is_some();
+    let named = nodes(end);
+    end.f == "heal"
+        || (PAIRS.contains(&(&*begin.f, &*end.f))
+            && of_workers(begin) == of_workers(end)
+            && (named.is_empty() || nodes(begin).is_subset(&named)))
+}
+
+fn nodes(op: &Op) -> BTreeSet<Name<'_>> {
+    op.value.items().unwrap_or_default().iter().filter(|v| v.as_str().is_some()).map(name).collect()
 }
 
 #[cfg(test)]

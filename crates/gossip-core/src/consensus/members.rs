@@ -30,7 +30,7 @@ pub(super) struct Changes {
     transfer: Option<Transfer>,
     /// Snapshots under way to these nodes, and when they count as lost.
     sending: BTreeMap<NodeId, Time>,
-    /// When each node was heard last.
+    /// When each node was heard last. Raft's own note of it starts anew with each election time-out, and would refuse at random.
     heard: BTreeMap<NodeId, Time>,
 }
 

@@ -301,6 +301,21 @@ fn nodes_join_and_leave_the_leader_last() {
     assert_eq!(net.replies[&token], Reply::Applied(Ok(2)));
 }
 
+#[test]
+fn an_address_has_one_owner() {
+    let mut net = Net::new(3, 10, Config::default());
+    let leader = net.await_leader();
+    net.run(SECOND);
+    let add = |net: &mut Net, name: &str| {
+        let token = net.change(leader, Change::AddNode { name: name.into(), address: "x:4".into() });
+        net.run(SECOND);
+        net.replies[&token].clone()
+    };
+    assert_eq!(add(&mut net, "n4"), Reply::Changed(4));
+    let refused = Refusal::BadChange { field: "address", problem: "x:4 is that of n4".into() };
+    assert_eq!(add(&mut net, "n5"), Reply::Refused(refused));
+}
+
 /// An operator who takes the wrong one of three out while another is down would be left with two voters of whom one answers, for
 /// good: no change of members passes then either.
 #[test]

@@ -143,6 +143,23 @@ async fn a_database_that_is_gone_or_anothers_is_not_replaced() {
 }
 
 #[tokio::test]
+async fn a_node_that_joined_later_is_no_founder() {
+    let cluster = Cluster::start(1, &[]).await;
+    let (seed, free) = (&cluster.nodes[0].address, &free_addresses(1)[0]);
+    cluster.client.add_node("n2", free).await.unwrap();
+    let mut node = Node::new(cluster.folder.path(), "n2", free, &["--join", seed]);
+    until("a vote", async || {
+        cluster.client.members().await.is_ok_and(|members| members.iter().all(|member| member.voter))
+    })
+    .await;
+    node.signal(Signal::SIGTERM);
+    node.ended();
+    let data = cluster.folder.path().join("n2").display().to_string();
+    let peers = format!("n1={seed},n2={free},n3=127.0.0.1:1");
+    refused(&["--id", "n2", "--listen", free, "--data", &data, "--peers", &peers], 2, "start it with --join");
+}
+
+#[tokio::test]
 async fn a_node_that_nobody_lets_in_says_so_and_can_be_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let addresses = free_addresses(2);

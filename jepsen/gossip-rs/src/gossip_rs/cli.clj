@@ -104,7 +104,7 @@
         schedule (schedule/build nemesis-name test-seed {:nodes         (vec nodes)
                                                          :workers       concurrency
                                                          :time-limit-ms (* 1000 time-limit)
-                                                         :lease-ms      (workload/lease-ms (workload/by-name workload))})]
+                                                         :lease-ms      (workload/lease-ms workload)})]
     {:plan     plan
      :schedule schedule
      :digest   (schedule/digest schedule (worker/intents-text test-seed concurrency 64))}))
@@ -123,7 +123,7 @@
            (dissoc options :nemesis)
            {:name         (str workload "-" (:nemesis-name options))
             :run          workload/run
-            :lease-ms     (workload/lease-ms (workload/by-name workload))
+            :lease-ms     (workload/lease-ms workload)
             :binary       (:bin options)
             :repo         (str repo)
             :addresses    (addresses nodes)

@@ -118,10 +118,9 @@
           [node (into (sorted-map "health" {:value (name health)}, "address" {:value address})
                       (for [key  settled-facts
                             :let [value (get facts key)]
-                            :when value]
-                        [key (if-let [version (version key value)]
-                               {:value value, :version version}
-                               {:value value})]))])))
+                            :when value
+                            :let [version (version key value)]]
+                        [key (cond-> {:value value} version (assoc :version version))]))])))
 
 (def side-run "The run that is cancelled on the way; its shards are named after it." "side")
 

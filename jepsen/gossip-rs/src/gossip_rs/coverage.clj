@@ -4,13 +4,10 @@
   Pure."
   (:require [clojure.string :as str]
             [gossip-rs.errors :as errors]
+            [gossip-rs.faults :as faults]
             [gossip-rs.harness :as harness]
             [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts]))
-
-(def begins
-  "Nemesis operations that begin a fault."
-  #{:start-partition :kill :pause :skew :shrink :start-client-fault})
 
 (def ^:private expected
   "What a nemesis must have done at least once; :any of several."
@@ -26,8 +23,9 @@
    "flaky-links"             #{:start-client-fault}
    "combined"                :any})
 
-(def ^:private ends
-  {:start-partition :stop-partition, :start-client-fault :stop-client-fault})
+(def ^:private tell-at-end
+  "Faults of which only their end shows whether they met anything."
+  (select-keys faults/ends [:start-partition :start-client-fault]))
 
 (defn- kind
   "A worker that stalls is a fault of its own: no node stands still for it."
@@ -40,8 +38,8 @@
   [ops]
   (let [completions (harness/nemesis-completions ops)
         failed      (frequencies (map kind (filter :error completions)))]
-    (into {} (for [[kind n] (frequencies (map kind (filter (comp begins :f) completions)))
-                   :let  [held (- n (failed kind 0) (failed (ends kind) 0))]
+    (into {} (for [[kind n] (frequencies (map kind (filter (comp faults/begins :f) completions)))
+                   :let  [held (- n (failed kind 0) (failed (tell-at-end kind) 0))]
                    :when (pos? held)]
                [kind held]))))
 

@@ -2,6 +2,15 @@
   "What a step of the schedule means for this cluster: concrete nodes, links and packet filters. Pure."
   (:require [clojure.string :as str]))
 
+(def ends
+  "What begins a fault: what ends it. To heal ends all."
+  {:start-partition :stop-partition, :kill :start, :pause :resume, :skew :reset-clock, :shrink :grow
+   :start-client-fault :stop-client-fault})
+
+(def begins
+  "Nemesis operations that begin a fault."
+  (set (keys ends)))
+
 (defn resolve-node
   "A node, or whoever leads: [:leader otherwise]."
   [who leader]

@@ -2,6 +2,7 @@
   "The lease timeline as one HTML file without network: each shard a row, each lease a bar by its holder's colour, faults
   shaded, violations marked. Pure."
   (:require [clojure.string :as str]
+            [gossip-rs.faults :as faults]
             [gossip-rs.history :as h]
             [gossip-rs.invariants :as invariants]
             [gossip-rs.invariants.facts :as facts]))
@@ -22,15 +23,13 @@
 (defn fault-spans
   "[{:label :from :to}] in nanoseconds: each fault from the completion of its beginning to the next end of its kind."
   [ops]
-  (let [ends  {:start-partition :stop-partition, :kill :start, :pause :resume, :skew :reset-clock, :shrink :grow
-               :start-client-fault :stop-client-fault}
-        done  (take-nth 2 (rest (h/nemesis-ops ops)))
+  (let [done  (take-nth 2 (rest (h/nemesis-ops ops)))
         last  (reduce max 0 (keep :time ops))]
     (for [{:keys [f time value error]} done
-          :when (and (ends f) (not error))]
+          :when (and (faults/begins f) (not error))]
       {:label (str (name f) " " (pr-str value))
        :from  time
-       :to    (or (:time (first (filter #(and (#{(ends f) :heal} (:f %)) (< time (:time %))) done))) last)})))
+       :to    (or (:time (first (filter #(and (#{(faults/ends f) :heal} (:f %)) (< time (:time %))) done))) last)})))
 
 (defn- lease-end
   "When a holder stopped believing: it gave the lease up, or its belief ran out."

@@ -1,16 +1,9 @@
 (ns gossip-rs.trace
   "The part of a history that shows a violation, as small as can be, and its ops as lines. Pure."
   (:require [clojure.set :as set]
+            [gossip-rs.faults :as faults]
             [gossip-rs.history :as h]
             [gossip-rs.invariants :as invariants]))
-
-(def ^:private ends
-  "What ends a fault: what began it."
-  {:start :kill, :resume :pause, :stop-partition :start-partition, :grow :shrink, :reset-clock :skew
-   :stop-client-fault :start-client-fault})
-
-(def ^:private begins
-  (set (vals ends)))
 
 (defn- named-nodes
   [{:keys [value]}]
@@ -21,7 +14,7 @@
   [end begin]
   (let [named (named-nodes end)]
     (or (= :heal (:f end))
-        (and (= (ends (:f end)) (:f begin))
+        (and (= (:f end) (faults/ends (:f begin)))
              (or (empty? named) (set/subset? (named-nodes begin) named))))))
 
 (defn- faults-before
@@ -30,7 +23,7 @@
   (let [steps (filter #(< (:index %) index) (h/nemesis-ops ops))
         open  (reduce (fn [open step]
                         (cond-> (into [] (remove (partial ended? step)) open)
-                          (begins (:f step)) (conj step)))
+                          (faults/begins (:f step)) (conj step)))
                       []
                       steps)]
     (if (seq open) open (take-last 1 steps))))

@@ -41,9 +41,9 @@
   (into {} (map (juxt :name identity)) catalogue))
 
 (defn lease-ms
-  "The length of every lease of a workload: short, so that faults outlast it."
+  "The length of every lease of the workload of this name: short, so that faults outlast it."
   [workload]
-  (:lease-ms workload 2000))
+  (:lease-ms (by-name workload) 2000))
 
 (def run "The run that every workload has." "main")
 

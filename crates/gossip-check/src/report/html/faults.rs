@@ -1,16 +1,7 @@
 //! When faults were under way.
 
-use crate::history::{Op, OpType, Process};
-
-/// What begins a fault and what ends it.
-const PAIRS: [(&str, &str); 6] = [
-    ("start-partition", "stop-partition"),
-    ("kill", "start"),
-    ("pause", "resume"),
-    ("skew", "reset-clock"),
-    ("shrink", "grow"),
-    ("start-client-fault", "stop-client-fault"),
-];
+use super::super::faults;
+use crate::history::Op;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -20,54 +11,15 @@ pub(super) struct Fault {
     pub(super) to: i64,
 }
 
-/// The faults of a history in order of their beginning. One that was never ended lasts as long as the history; one that was
-/// said to have failed is none.
+/// The faults of a history in order of their beginning. One that was never ended lasts as long as the history.
 pub(super) fn faults(ops: &[Op]) -> Vec<Fault> {
     let last = ops.last().map_or(0, |op| op.time);
-    let mut faults: Vec<Fault> = Vec::new();
-    let mut under_way: Vec<UnderWay<'_>> = Vec::new();
-    let mut before: Option<&Op> = None;
-    for op in ops.iter().filter(|op| op.process == Process::Nemesis) {
-        if PAIRS.iter().any(|(begin, _)| op.f == *begin) {
-            if op.error.is_some() || op.typ == OpType::Fail {
-                let failed = under_way.iter().rposition(|u| u.op.f == op.f);
-                if let Some(UnderWay { fault, .. }) = failed.map(|at| under_way.remove(at)) {
-                    faults[fault].to = faults[fault].from;
-                }
-            } else if !before.is_some_and(|before| completes(before, op)) {
-                under_way.push(UnderWay { op, fault: faults.len() });
-                faults.push(Fault { what: label(op), from: op.time, to: last });
-            }
-        } else if let Some((begin, _)) = PAIRS.iter().find(|(_, end)| op.f == *end) {
-            under_way.retain(|u| {
-                let ends = u.op.f == *begin && is_of_workers(u.op) == is_of_workers(op);
-                if ends {
-                    faults[u.fault].to = op.time;
-                }
-                !ends
-            });
-        }
-        before = Some(op);
-    }
-    faults.retain(|fault| fault.from < fault.to);
-    faults
-}
-
-/// A fault that was not ended yet.
-struct UnderWay<'a> {
-    op: &'a Op,
-    /// Its place among the faults.
-    fault: usize,
-}
-
-/// Jepsen writes each fault twice, as it begins and as it was done. What aimed at the leader then names the node.
-fn completes(before: &Op, op: &Op) -> bool {
-    before.f == op.f && (before.value == op.value || before.value.to_string().contains(":leader"))
-}
-
-/// Workers are stalled and resumed apart from nodes.
-fn is_of_workers(op: &Op) -> bool {
-    op.value.get("workers").is_some()
+    let spans = faults::faults(ops).into_iter().map(|faults::Fault { op, end }| Fault {
+        what: label(op),
+        from: op.time,
+        to: end.map_or(last, |end| end.time),
+    });
+    spans.filter(|fault| fault.from < fault.to).collect()
 }
 
 fn label(op: &Op) -> String {

@@ -108,15 +108,15 @@
                  (:index (:call before)) (:end call)))))
 
 (defn- judge-view
-  [{:keys [reach lives last steps published bound] :as state} {:keys [call reader] :as view}]
+  [{:keys [reach lives newest steps published bound] :as state} {:keys [call reader] :as view}]
   (let [; What happened while the view was read counts against nobody.
         [begun later] (split-with #(< (:index %) (:end call)) steps)
         reach  (reduce after-step reach begun)
-        lives  (or (:index (clojure.core/last (filter new-life? begun))) lives)
-        before (get last reader)]
+        lives  (or (:index (last (filter new-life? begun))) lives)
+        before (get newest reader)]
     (-> state
         (assoc :reach reach, :lives lives, :steps later)
-        (assoc-in [:last reader] view)
+        (assoc-in [:newest reader] view)
         (update :outcomes into (concat (late published reach bound view)
                                        (when (and before (< lives (:index (:call before))))
                                          (backwards before view)))))))
@@ -130,6 +130,6 @@
          nodes     (into (sorted-set) (concat (map :reader views) (map first (keys published))))
          reach     (redraw {:nodes nodes, :cut #{}, :down #{}, :since {}, :grace bound} 0 false)]
      (facts/tally (:outcomes (reduce judge-view
-                                     {:reach reach, :lives -1, :last {}, :steps (nemesis-steps facts)
+                                     {:reach reach, :lives -1, :newest {}, :steps (nemesis-steps facts)
                                       :published published, :bound bound, :outcomes []}
                                      views))))))

@@ -5,7 +5,8 @@
   complete that was accepted, a grant, a fresh read. What may have taken effect only after that moment must not show or
   write less. The leftmost child of a split goes on from its parent's cursor, so that its floor is at least its parent's before
   the split was invoked. A cursor lies in the range that its shard was made with, and below the point where an earlier
-  residual was split off. A sight with neither a floor nor a range is not counted as a check."
+  residual was split off. A sight with no floor, and no cursor or no range to
+  hold it against, is not counted as a check."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [bound cursor-key inside? key< violation]]))
 
