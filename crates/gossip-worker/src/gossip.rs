@@ -113,8 +113,7 @@ impl Gossip {
 
     /// Runs until `leaving` turns true and the farewell is said.
     pub async fn run(mut self, mut leaving: watch::Receiver<bool>) {
-        let mut publish = tokio::time::interval(PUBLISH);
-        publish.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut pages = pages(self.core.clone());
         while !self.departed {
             let patience = self.clock.until(self.node.deadline());
             let input = tokio::select! {
@@ -129,8 +128,8 @@ impl Gossip {
                     Ok(None) => return,
                     Err(_) => Input::Tick,
                 },
-                _ = publish.tick() => {
-                    self.publish().await;
+                Some(page) = pages.recv() => {
+                    self.publish(&page);
                     Input::Tick
                 }
                 asked = async { leaving.wait_for(|leaving| *leaving).await.is_ok() }, if !self.leaving => {
@@ -182,12 +181,11 @@ impl Gossip {
     }
 
     /// Publishes what has changed about this node, and learns whom consensus has added or removed.
-    async fn publish(&mut self) {
-        let Some(page) = self.core.status().await else { return };
+    fn publish(&mut self, page: &StatusPage) {
         if page.status.leader.is_some() {
             self.known.lock().led = Some((page.status.term, Instant::now()));
         }
-        for (key, value) in facts(&self.name, &page) {
+        for (key, value) in facts(&self.name, page) {
             if self.published.get(key) != Some(&value) {
                 self.published.insert(key, value.clone());
                 self.handle(Input::Publish { key: key.into(), value });
@@ -195,6 +193,25 @@ impl Gossip {
         }
         join(&mut self.node, &page.members.nodes, &mut self.clock);
     }
+}
+
+/// The core's word on itself each [`PUBLISH`], until nobody listens. A task of its own: gossip answers in time also while the core
+/// is busy, or others would hold a slow disk for a dead node.
+fn pages(core: Handle) -> mpsc::Receiver<StatusPage> {
+    let (sender, pages) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut publish = tokio::time::interval(PUBLISH);
+        publish.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !sender.is_closed() {
+            publish.tick().await;
+            if let Some(page) = core.status().await
+                && sender.send(page).await.is_err()
+            {
+                return;
+            }
+        }
+    });
+    pages
 }
 
 /// All members each time, so that the removed are called no longer, and one that was away for so long that it is forgotten is.

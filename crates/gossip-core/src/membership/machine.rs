@@ -279,13 +279,13 @@ impl Membership {
         self.effects.push_back(Effect::Send { to, message, claims });
     }
 
-    /// Whether there are claims that this node has not passed on often enough yet.
+    /// Whether there are claims that this node has not passed on often enough yet, and a live node to pass them on to.
     pub fn has_news(&self) -> bool {
-        !self.news.is_empty() && self.ring.len() > 0
+        self.ring.any(|node| self.news.is_for(node))
     }
 
     fn spread_news(&mut self) {
-        for to in self.ring.sample(self.config.news_fanout, &mut self.random, |_| true) {
+        for to in self.ring.sample(self.config.news_fanout, &mut self.random, |node| self.news.is_for(node)) {
             self.send(to, ProbeMessage::News);
         }
     }

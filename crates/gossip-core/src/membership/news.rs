@@ -18,8 +18,9 @@ pub(super) struct News {
 }
 
 impl News {
-    pub(super) fn is_empty(&self) -> bool {
-        self.claims.is_empty()
+    /// Whether there is something to tell a node: nobody is told about himself.
+    pub(super) fn is_for(&self, node: NodeId) -> bool {
+        self.claims.len() > usize::from(self.holds(node))
     }
 
     pub(super) fn holds(&self, node: NodeId) -> bool {

@@ -18,6 +18,10 @@ impl Ring {
         self.order.len()
     }
 
+    pub(super) fn any(&self, suits: impl FnMut(NodeId) -> bool) -> bool {
+        self.order.iter().copied().any(suits)
+    }
+
     /// Puts a node at a random place.
     pub(super) fn insert(&mut self, node: NodeId, random: &mut ChaCha8Rng) {
         let at = random.random_range(0..=self.order.len());

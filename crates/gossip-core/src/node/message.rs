@@ -8,6 +8,10 @@ use crate::membership::{Claim, MAX_ADDRESS, MAX_MEMBERS, NodeId, ProbeMessage, S
 /// The longest message, in bytes.
 pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
+/// The highest incarnation, and the highest number of a fact, that is believed of anybody. A node begins at its wall clock's
+/// milliseconds and rises by one, so that none comes near; what claims more is corrupt. Believed, 2^64 - 1 could never be refuted.
+pub const MAX_INCARNATION: u64 = u64::MAX / 2;
+
 /// One message. On the wire: postcard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -90,6 +94,8 @@ impl Message {
         if self.claims.iter().any(|claim| claim.address.len() > MAX_ADDRESS) {
             return Err(Invalid::new("address", "must have at most 255 bytes"));
         }
+        let standings = self.claims.iter().map(|claim| claim.standing);
+        within_reach(standings.map(|standing| standing.incarnation))?;
         let (deltas, entries): (&[Delta], &[Entry]) = match &self.body {
             Body::Probe(_) => (&[], &[]),
             Body::Digest(entries) => (&[], entries),
@@ -99,6 +105,22 @@ impl Message {
         if entries.len() > MAX_MEMBERS + 1 || deltas.len() > MAX_MEMBERS + 1 {
             return Err(Invalid::new("entries", "more than there can be members"));
         }
+        within_reach(entries.iter().flat_map(|entry| {
+            let standing = entry.standing.map_or(0, |standing| standing.incarnation);
+            [standing, entry.facts.incarnation, entry.facts.counter]
+        }))?;
+        within_reach(deltas.iter().flat_map(|delta| {
+            let last = delta.facts.last().map_or(delta.after, |fact| fact.counter);
+            [delta.incarnation, last]
+        }))?;
         deltas.iter().try_for_each(Delta::check)
+    }
+}
+
+fn within_reach(numbers: impl IntoIterator<Item = u64>) -> Result<(), Invalid> {
+    if numbers.into_iter().all(|number| number <= MAX_INCARNATION) {
+        Ok(())
+    } else {
+        Err(Invalid::new("incarnation", "must be at most 2^63 - 1, as must the numbers of facts"))
     }
 }

@@ -11,5 +11,5 @@ mod view;
 
 pub use api::{Config, Event, Input, Output, Peer};
 pub use machine::Node;
-pub use message::{Body, DecodeError, Entry, MAX_MESSAGE, Message};
+pub use message::{Body, DecodeError, Entry, MAX_INCARNATION, MAX_MESSAGE, Message};
 pub use view::{MemberView, View};

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::measure::{changes, cost, quantile, rounds, times};
 
+/// Between two exchanges of one node.
+const EXCHANGE: Duration = Duration::from_millis(500);
+
 fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
@@ -43,9 +46,13 @@ fn a_fact_reaches_all_in_time() {
 /// A ping and an ack each second, an exchange of at most three messages each half second; digests grow with the cluster.
 #[test]
 fn what_a_node_sends_does_not_grow_with_the_cluster_but_for_the_digests() {
-    for (nodes, quiet_bytes, busy_messages, busy_bytes) in
-        [(3, 75.0, 8.5, 140.0), (5, 110.0, 8.5, 230.0), (25, 470.0, 8.5, 1100.0), (100, 700.0, 6.4, 2000.0)]
-    {
+    for (nodes, quiet_bytes, busy_messages, busy_bytes) in [
+        (2, 55.0, 8.5, 100.0),
+        (3, 75.0, 8.5, 140.0),
+        (5, 110.0, 8.5, 230.0),
+        (25, 470.0, 8.5, 1100.0),
+        (100, 700.0, 6.4, 2000.0),
+    ] {
         let quiet = cost(nodes, false, 60);
         let busy = cost(nodes, true, 60);
         assert!(quiet.messages_per_second < 5.0, "n = {nodes}: {quiet:?}");
@@ -67,7 +74,9 @@ fn changes_are_known_to_all_in_time() {
             let times = changes(nodes, loss, repeats, 5);
             let most = |of: &[Duration]| quantile(of, 1.0);
             let world = format!("n = {nodes}, loss {loss}");
-            assert!(most(&times.join) <= millis(join), "{world}: {:?}", times.join);
+            // Who missed the one message that told him learns of it from the next exchange.
+            let missed = if loss > 0.0 { EXCHANGE } else { Duration::ZERO };
+            assert!(most(&times.join) <= millis(join) + missed, "{world}: {:?}", times.join);
             assert!(most(&times.leave) <= millis(leave), "{world}: {:?}", times.leave);
             assert!(most(&times.suspected) <= millis(suspected), "{world}: {:?}", times.suspected);
             assert!(most(&times.dead_all) <= millis(dead), "{world}: {:?}", times.dead_all);

@@ -2,7 +2,7 @@
 
 use gossip_core::gossip::{Delta, Fact, Version};
 use gossip_core::membership::{Claim, ProbeMessage, Standing, Status};
-use gossip_core::node::{Body, Config, Entry, Input, Message, Node, Output};
+use gossip_core::node::{Body, Config, Entry, Input, MAX_INCARNATION, Message, Node, Output};
 use gossip_core::time::Time;
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ fn node() -> Node {
 }
 
 fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![9 => 0..6u64, 1 => Just(u64::MAX), 1 => Just(u64::MAX - 1)]
+    prop_oneof![18 => 0..6u64, 1 => Just(MAX_INCARNATION - 1), 1 => Just(MAX_INCARNATION), 1 => Just(u64::MAX)]
 }
 
 fn claim() -> impl Strategy<Value = Claim> {
@@ -133,6 +133,20 @@ fn bad_input_names_the_field_and_changes_nothing() {
     }];
     let message = Message { claims, body: Body::Probe(ProbeMessage::News) };
     assert_eq!(node.handle(Time::ZERO, Input::Packet { from: 2, message }).expect_err("too long").field, "address");
+    let beyond = Standing { incarnation: MAX_INCARNATION + 1, status: Status::Dead };
+    let version = Version { incarnation: 1, counter: MAX_INCARNATION + 1 };
+    let claim = Claim { node: 1, standing: beyond, by: 2, address: String::new() };
+    let fact = Fact { key: "role".into(), value: String::new(), counter: MAX_INCARNATION + 1 };
+    let delta = Delta { owner: 2, incarnation: 1, after: 0, facts: vec![fact] };
+    for (claims, body) in [
+        (vec![claim], Body::Probe(ProbeMessage::News)),
+        (vec![], Body::Digest(vec![Entry { node: 1, standing: Some(beyond), facts: Version::default() }])),
+        (vec![], Body::Digest(vec![Entry { node: 1, standing: None, facts: version }])),
+        (vec![], Body::Push(vec![delta])),
+    ] {
+        let input = Input::Packet { from: 2, message: Message { claims, body } };
+        assert_eq!(node.handle(Time::ZERO, input).expect_err("nobody could refute it").field, "incarnation");
+    }
     assert_eq!(node.view(), before);
     for address in ["", &long[..256]] {
         assert_eq!(Node::new(Config::new(1, address, 1, 7), Time::ZERO).expect_err("out of bounds").field, "address");

@@ -160,8 +160,12 @@ impl Inbound {
                     _ => metrics::counter!("gossip_peer_refused_messages_total").increment(1),
                 }
             }
-            // What does not fit is lost, as gossip allows.
-            Some(Frame::Gossip(packet)) => drop(self.gossip.try_send((from, packet))),
+            Some(Frame::Gossip(packet)) => {
+                // What does not fit is lost, as gossip allows.
+                if self.gossip.try_send((from, packet)).is_err() {
+                    metrics::counter!("gossip_peer_late_packets_total").increment(1);
+                }
+            }
             Some(Frame::Hello(_)) | None => {
                 metrics::counter!("gossip_peer_refused_messages_total").increment(1);
             }

@@ -55,11 +55,17 @@ impl Outbound {
         outbound
     }
 
+    /// Where a member is dialled.
+    fn dialled<'a>(&'a self, member: &'a Member) -> &'a String {
+        self.detours.get(&member.name).unwrap_or(&member.address)
+    }
+
     fn learn(&mut self, members: &[Member]) {
         for member in members {
-            let address = self.detours.get(&member.name).unwrap_or(&member.address);
+            let address = self.dialled(member);
             if self.known.get(&member.id) != Some(address) {
-                self.known.insert(member.id, address.clone());
+                let address = address.clone();
+                self.known.insert(member.id, address);
                 self.names.insert(member.id, member.name.clone());
             }
         }
@@ -99,7 +105,10 @@ impl Outbound {
 
     /// The link to a node, made if there is none; `None` if nobody knows where it is.
     fn link(&mut self, to: NodeId, members: &[Member]) -> Option<&Link> {
-        if !self.known.contains_key(&to) || self.links.len() > members.len() {
+        // What the gossip said of an address gives way to what the group decided.
+        let member = members.iter().find(|member| member.id == to);
+        let misled = member.is_some_and(|member| self.known.get(&to) != Some(self.dialled(member)));
+        if misled || !self.known.contains_key(&to) || self.links.len() > members.len() {
             self.learn(members);
             // A link to a node that was removed ends with its queue; the founding nodes count until the group knows its members.
             if !members.is_empty() {

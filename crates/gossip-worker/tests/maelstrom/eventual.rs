@@ -80,22 +80,25 @@ impl Figures {
     }
 }
 
+/// The load of 3d and 3e under three seeds, each within messages for an operation and milliseconds until a value is stable.
+fn keeps_within(batch_ms: u64, most: f64, median_below: u64, max_below: u64) {
+    for seed in 1..=3 {
+        let mut net = Net::new(25, seed, batch_ms, 100);
+        let (median, max) = broadcasts(&mut net, 100, 20).stable();
+        let messages = net.messages_per_operation();
+        assert!(messages <= most, "seed {seed}: {messages} messages an operation");
+        assert!(median < median_below && max < max_below, "seed {seed}: median {median} ms, max {max} ms");
+    }
+}
+
 #[test]
 fn broadcast_meets_the_figures_of_3d() {
-    let mut net = Net::new(25, 1, 300, 100);
-    let (median, max) = broadcasts(&mut net, 100, 20).stable();
-    let messages = net.messages_per_operation();
-    assert!(messages <= 2.0, "{messages} messages an operation");
-    assert!(median < 400 && max < 600, "median {median} ms, max {max} ms");
+    keeps_within(300, 2.0, 400, 600);
 }
 
 #[test]
 fn broadcast_meets_the_figures_of_3e() {
-    let mut net = Net::new(25, 1, 1300, 100);
-    let (median, max) = broadcasts(&mut net, 100, 20).stable();
-    let messages = net.messages_per_operation();
-    assert!(messages <= 1.0, "{messages} messages an operation");
-    assert!(median < 1000 && max < 2000, "median {median} ms, max {max} ms");
+    keeps_within(1300, 1.0, 1000, 2000);
 }
 
 /// The node that took the hub's role last, as the nodes' logs say it; of two in one epoch the lower one.

@@ -12,6 +12,7 @@ use raft::eraftpb::{Entry, Message, MessageType};
 use serde_json::{Value, json};
 
 use crate::net::Net;
+use crate::replicated::settled;
 
 fn error(reply: &Value) -> u64 {
     assert_eq!(reply["type"], "error", "{reply}");
@@ -25,6 +26,22 @@ fn an_echo_comes_back_whatever_it_is() {
     for echo in [json!("Please echo 3"), json!(null), json!([1, { "a": 2.5 }])] {
         let reply = net.call(0, json!({ "type": "echo", "echo": echo })).expect("an answer");
         assert_eq!((&reply["type"], &reply["echo"]), (&json!("echo_ok"), &echo));
+    }
+}
+
+#[test]
+fn a_number_comes_back_as_it_came_however_large() {
+    let mut net = settled(1, 0, &json!({ "type": "write", "key": 1, "value": 1 }));
+    // 2^64 + 1: as a float it would be another number, and equal to its neighbours.
+    let large: Value = serde_json::from_str("[18446744073709551617, 18446744073709551618, 1.10]").expect("numbers");
+    for value in large.as_array().expect("a list") {
+        net.call(0, json!({ "type": "broadcast", "message": value }));
+        net.call(0, json!({ "type": "write", "key": value, "value": value }));
+    }
+    let read = net.call(0, json!({ "type": "read" })).expect("an answer");
+    assert_eq!(read["messages"], large);
+    for value in large.as_array().expect("a list") {
+        assert_eq!(net.call(0, json!({ "type": "read", "key": value })).expect("an answer")["value"], *value);
     }
 }
 
