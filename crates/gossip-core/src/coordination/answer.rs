@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Cursor;
 use super::ids::{Fence, RunId, ShardId, Stamp, TenantId, WorkerId};
+use super::limits::{MAX_METADATA, MAX_PAGE_BYTES};
 use super::range::Range;
 
 /// The outcome of a mutation that took place. It is kept in the op log and replayed for the same op id.
@@ -256,6 +257,18 @@ pub enum Query {
         /// At most this many, 1 to [`super::limits::MAX_PAGE`].
         limit: usize,
     },
+}
+
+impl Query {
+    /// Bytes that the answer may have, as far as they are worth counting: a listing's page. A single row is less than 100 KiB.
+    pub fn page_bytes(&self) -> usize {
+        match self {
+            Query::Runs { limit, .. } | Query::Shards { limit, .. } => {
+                limit.saturating_mul(MAX_METADATA).min(MAX_PAGE_BYTES)
+            }
+            Query::Run { .. } | Query::Shard { .. } => 0,
+        }
+    }
 }
 
 /// What was read.

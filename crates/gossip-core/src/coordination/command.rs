@@ -161,9 +161,14 @@ pub struct Cursor {
 impl Command {
     /// Bytes that it takes in the log.
     pub fn size(&self) -> usize {
-        let size = postcard::serialize_with_flavor(self, postcard::ser_flavors::Size::default());
-        size.expect("a command has sequences of known length only")
+        size(self)
     }
+}
+
+/// Bytes in postcard's form.
+pub(super) fn size(value: &impl Serialize) -> usize {
+    let size = postcard::serialize_with_flavor(value, postcard::ser_flavors::Size::default());
+    size.expect("commands and rows have sequences of known length only")
 }
 
 impl Op {

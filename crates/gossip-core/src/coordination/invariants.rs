@@ -1,6 +1,6 @@
 //! What must be true of the state at every moment: for the simulator, and for every snapshot that is restored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::answer::{ShardCounts, ShardStatus};
@@ -13,14 +13,14 @@ use super::state::State;
 
 /// A rule that the state breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{rule} of {tenant}/{run}{}: {what}", shard.as_ref().map(|s| format!("/{s}")).unwrap_or_default())]
+#[error("{rule} of {tenant}{}{}: {what}", below(run.as_ref()), below(shard.as_ref()))]
 pub struct Violation {
     /// Which kind of rule.
     pub rule: Rule,
     /// Where.
     pub tenant: TenantId,
-    /// Where.
-    pub run: RunId,
+    /// Where, if it is one run's.
+    pub run: Option<RunId>,
     /// Where, if it is one shard's.
     pub shard: Option<ShardId>,
     /// What is wrong.
@@ -57,6 +57,10 @@ impl fmt::Display for Rule {
     }
 }
 
+fn below(name: Option<&impl fmt::Display>) -> String {
+    name.map(|name| format!("/{name}")).unwrap_or_default()
+}
+
 /// A broken rule of a run, before it is known which run.
 struct Broken {
     rule: Rule,
@@ -79,6 +83,7 @@ impl State {
     /// # Errors
     /// The first rule that is broken.
     pub fn check_invariants(&self) -> Result<(), Violation> {
+        self.check_idle()?;
         for (tenant_name, tenant) in &self.data.tenants {
             // Once for all of its runs: a tenant may have thousands.
             let shards = tenant.runs.values().map(|run| run.shards.len() as u64).sum();
@@ -86,13 +91,24 @@ impl State {
                 check_run((tenant.shards, shards), run).map_err(|Broken { rule, shard, what }| Violation {
                     rule,
                     tenant: tenant_name.clone(),
-                    run: run_name.clone(),
+                    run: Some(run_name.clone()),
                     shard,
                     what,
                 })?;
             }
         }
         Ok(())
+    }
+
+    /// Each tenant without runs stands in the line of those that may be forgotten, once, and nobody else.
+    fn check_idle(&self) -> Result<(), Violation> {
+        let line: BTreeSet<&TenantId> = self.data.idle.iter().collect();
+        let idle = self.data.tenants.iter().filter(|(_, tenant)| tenant.runs.is_empty()).map(|(name, _)| name);
+        let wrong = line.symmetric_difference(&idle.collect()).next().copied();
+        let twice = (line.len() < self.data.idle.len()).then(|| self.data.idle.front()).flatten();
+        let Some(tenant) = wrong.or(twice) else { return Ok(()) };
+        let what = "the tenants without runs are not those in line".to_owned();
+        Err(Violation { rule: Rule::Bookkeeping, tenant: tenant.clone(), run: None, shard: None, what })
     }
 }
 

@@ -16,6 +16,8 @@ pub const MAX_ROOTS: usize = 10_000;
 pub const MAX_CHILDREN: usize = 256;
 /// Rows of one page of a listing.
 pub const MAX_PAGE: usize = 1_000;
+/// Bytes of one page of a listing: it ends before the row that would take it past this, though not before its first.
+pub const MAX_PAGE_BYTES: usize = 1024 * 1024;
 /// The shortest lease, in milliseconds: below it a hiccup of the network would lose every lease.
 pub const MIN_LEASE_MS: u64 = 100;
 /// The longest lease, in milliseconds: one day.
@@ -27,6 +29,8 @@ pub const OP_LOG_PER_SHARD: usize = 64;
 pub const OP_LOG_BYTES_PER_SHARD: usize = 256 * 1024;
 /// Deletions of runs remembered for each tenant, so that a retried deletion does not hit a new run of the same name.
 pub const DELETIONS_PER_TENANT: usize = 1_024;
+/// Tenants remembered whose runs are all deleted: the newest this many.
+pub const IDLE_TENANTS: usize = 1_024;
 
 /// What an operator may set. It is part of the replicated state, so that every node decides alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

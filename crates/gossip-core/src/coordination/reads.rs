@@ -2,10 +2,13 @@
 
 use std::ops::Bound;
 
+use serde::Serialize;
+
 use super::answer::{LeaseView, Query, ShardStatus, ShardView, TenantQuery, View};
+use super::command::size;
 use super::error::Rejection;
 use super::ids::{Invalid, RunId, ShardId, TenantId};
-use super::limits::MAX_PAGE;
+use super::limits::{MAX_PAGE, MAX_PAGE_BYTES};
 use super::run::Run;
 use super::shard::{Shard, Slot};
 use super::state::State;
@@ -32,18 +35,18 @@ impl State {
     /// A tenant that was never heard of has no runs, which is no error.
     fn list_runs(&self, tenant: &TenantId, after: Option<&RunId>, limit: usize) -> Result<View, Rejection> {
         let runs = self.data.tenants.get(tenant).map(|tenant| &tenant.runs);
-        let mut rest = runs.into_iter().flat_map(|runs| runs.range((past(after), Bound::Unbounded)));
-        let runs = rest.by_ref().take(limit).map(|(name, run)| run.summary_now(name)).collect();
-        Ok(View::Runs { runs, more: rest.next().is_some() })
+        let rest = runs.into_iter().flat_map(|runs| runs.range((past(after), Bound::Unbounded)));
+        let (runs, more) = page(rest.map(|(name, run)| run.summary_now(name)), limit);
+        Ok(View::Runs { runs, more })
     }
 }
 
 impl Run {
     fn list(&self, after: Option<&ShardId>, status: Option<ShardStatus>, limit: usize) -> View {
         let all = self.names.range((past(after), Bound::Unbounded)).map(|(_, &slot)| slot);
-        let mut rest = all.filter(|&slot| status.is_none_or(|status| self.shard(slot).status == status));
-        let shards = rest.by_ref().take(limit).map(|slot| self.view(slot)).collect();
-        View::Shards { shards, more: rest.next().is_some() }
+        let rest = all.filter(|&slot| status.is_none_or(|status| self.shard(slot).status == status));
+        let (shards, more) = page(rest.map(|slot| self.view(slot)), limit);
+        View::Shards { shards, more }
     }
 
     fn view(&self, slot: Slot) -> ShardView {
@@ -64,6 +67,19 @@ impl Run {
             reason: reason.to_string(),
         }
     }
+}
+
+/// The rows of one page, and whether more come after them.
+fn page<T: Serialize>(rows: impl Iterator<Item = T>, limit: usize) -> (Vec<T>, bool) {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        bytes += size(&row);
+        if !page.is_empty() && (page.len() == limit || bytes > MAX_PAGE_BYTES) {
+            return (page, true);
+        }
+        page.push(row);
+    }
+    (page, false)
 }
 
 fn past<T>(after: Option<&T>) -> Bound<&T> {

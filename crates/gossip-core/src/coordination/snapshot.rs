@@ -8,7 +8,7 @@ use crate::consensus::RestoreError;
 use crate::mutants::{Mutant, Planted};
 
 /// Raised with every change of [`Data`] that an older build would misread.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 impl State {
     pub(super) fn to_bytes(&self) -> Vec<u8> {

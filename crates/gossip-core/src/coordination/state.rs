@@ -9,7 +9,7 @@ use super::answer::{Answer, ShardCounts};
 use super::command::{Command, Op};
 use super::error::Rejection;
 use super::ids::{Fence, OpId, RunId, Stamp, TenantId};
-use super::limits::{DELETIONS_PER_TENANT, Quotas};
+use super::limits::{DELETIONS_PER_TENANT, IDLE_TENANTS, Quotas};
 use super::oplog::Payload;
 use super::run::{Context, Quota, Run};
 use crate::mutants::Planted;
@@ -17,7 +17,7 @@ use crate::mutants::Planted;
 /// The replicated state machine of the service.
 ///
 /// Its size follows the live data: with a run go its shards and its op log. What stays of a tenant whose runs are all deleted is
-/// its name, a fence floor and its last deletions.
+/// its name, a fence floor and its last deletions; of more than [`IDLE_TENANTS`] such tenants, one floor for all.
 #[derive(Clone)]
 pub struct State {
     pub(super) data: Data,
@@ -32,6 +32,10 @@ pub(super) struct Data {
     /// The newest stamp that was applied.
     pub(super) clock: Stamp,
     pub(super) tenants: BTreeMap<TenantId, Tenant>,
+    /// The tenants without runs, those first whose last run was deleted first.
+    pub(super) idle: VecDeque<TenantId>,
+    /// The highest floor of the tenants that were forgotten: where a tenant starts that is not known.
+    pub(super) floor: Fence,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -49,7 +53,7 @@ pub(super) struct Tenant {
 /// How much there is, for metrics and tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Tenants that have runs or have deleted some.
+    /// Tenants that have runs or are remembered for some that were deleted.
     pub tenants: u64,
     /// Runs, ended ones counted.
     pub runs: u64,
@@ -66,7 +70,13 @@ pub struct Totals {
 impl State {
     /// An empty state. `planted` belongs to this process and is never replicated.
     pub fn new(quotas: Quotas, planted: Planted) -> Self {
-        let data = Data { quotas, clock: Stamp::default(), tenants: BTreeMap::new() };
+        let data = Data {
+            quotas,
+            clock: Stamp::default(),
+            tenants: BTreeMap::new(),
+            idle: VecDeque::new(),
+            floor: Fence::default(),
+        };
         State { data, planted, scratch: Vec::new() }
     }
 
@@ -112,7 +122,7 @@ impl State {
     }
 
     fn mutate_run(&mut self, index: u64, payload: Payload, command: &Command) -> Result<Answer, Rejection> {
-        let Data { quotas, clock, tenants } = &mut self.data;
+        let Data { quotas, clock, tenants, .. } = &mut self.data;
         let tenant = tenants.get_mut(&command.tenant).ok_or(Rejection::RunNotFound)?;
         let run = tenant.runs.get_mut(&command.run).ok_or(Rejection::RunNotFound)?;
         let shards = Quota {
@@ -142,9 +152,29 @@ impl State {
         Quota { field: "quota.runs_per_tenant", max: self.data.quotas.runs_per_tenant, used }.admit(1)?;
         let run = Run::created(index, payload, command.op_id, metadata);
         let answer = Answer::Run(run.summary_now(&command.run));
-        let tenant = self.data.tenants.entry(command.tenant.clone()).or_default();
-        tenant.runs.insert(command.run.clone(), run);
+        self.tenant_at_work(&command.tenant).runs.insert(command.run.clone(), run);
         Ok(answer)
+    }
+
+    /// A tenant that gets a run. A new one starts where no fence of a forgotten one comes again.
+    fn tenant_at_work(&mut self, name: &TenantId) -> &mut Tenant {
+        let Data { tenants, idle, floor, .. } = &mut self.data;
+        let tenant = tenants.entry(name.clone()).or_insert_with(|| Tenant { floor: *floor, ..Tenant::default() });
+        if tenant.runs.is_empty() {
+            idle.retain(|other| other != name);
+        }
+        tenant
+    }
+
+    /// A tenant has no runs any more. The one that has had none for longest is forgotten, except that nobody gets a fence again.
+    fn rest(&mut self, name: &TenantId) {
+        let Data { tenants, idle, floor, .. } = &mut self.data;
+        idle.push_back(name.clone());
+        if idle.len() > IDLE_TENANTS
+            && let Some(tenant) = idle.pop_front().and_then(|oldest| tenants.remove(&oldest))
+        {
+            *floor = tenant.floor.max(*floor);
+        }
     }
 
     fn delete(&mut self, payload: Payload, command: &Command) -> Result<Answer, Rejection> {
@@ -167,6 +197,9 @@ impl State {
         tenant.deletions.push_back((command.op_id, payload));
         if tenant.deletions.len() > DELETIONS_PER_TENANT {
             tenant.deletions.pop_front();
+        }
+        if tenant.runs.is_empty() {
+            self.rest(&command.tenant);
         }
         Ok(Answer::RunDeleted)
     }

@@ -15,7 +15,7 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) index: u64,
     pub(crate) tenant: &'static str,
-    next_op: u128,
+    pub(crate) next_op: u128,
 }
 
 pub(crate) fn run_id(name: &str) -> RunId {

@@ -1,7 +1,7 @@
 //! One op id, one effect, one answer.
 
 use gossip_core::consensus::StateMachine;
-use gossip_core::coordination::limits::{DELETIONS_PER_TENANT, OP_LOG_BYTES_PER_SHARD, OP_LOG_PER_SHARD};
+use gossip_core::coordination::limits::{DELETIONS_PER_TENANT, IDLE_TENANTS, OP_LOG_BYTES_PER_SHARD, OP_LOG_PER_SHARD};
 use gossip_core::coordination::*;
 
 use crate::kit::*;
@@ -199,6 +199,55 @@ fn a_deletion_is_replayed_and_does_not_hit_a_new_run_of_the_name() {
     assert_eq!(world.run("r").status, RunStatus::Cancelled);
     assert_eq!(world.apply("r", 9, Op::DeleteRun), Err(Rejection::OpIdConflict));
     assert_eq!(world.apply("r", 10, Op::DeleteRun), Ok(Answer::RunDeleted));
+}
+
+/// A tenant that comes, has one shard leased to it, and deletes all. Gives the fence of the lease.
+fn visit(world: &mut World, tenant: &str) -> u64 {
+    let mut apply = |op| {
+        world.next_op += 1;
+        let command = Command { tenant: tenant_id(tenant), run: run_id("r"), op_id: OpId(world.next_op), op };
+        world.apply_command(&command).unwrap()
+    };
+    apply(Op::CreateRun { metadata: Vec::new() });
+    apply(register(vec![spec("s", "b", "y")], true));
+    let fence = granted(apply(acquire("s", "w"))).fence.0;
+    apply(Op::FailRun { reason: String::new() });
+    apply(Op::DeleteRun);
+    fence
+}
+
+#[test]
+fn of_tenants_without_runs_the_newest_are_remembered_and_no_more() {
+    let mut world = World::empty(limits::Quotas::default(), gossip_core::mutants::Planted::NONE);
+    // The deletion of a visit was its last operation.
+    let again = |world: &mut World, tenant: &str, op_id: u128| {
+        let command = Command { tenant: tenant_id(tenant), run: run_id("r"), op_id: OpId(op_id), op: Op::DeleteRun };
+        world.apply_command(&command)
+    };
+    let highest = (0..3).map(|_| visit(&mut world, "first")).max().unwrap();
+    let deleted = world.next_op;
+    for i in 1..IDLE_TENANTS {
+        visit(&mut world, &format!("t{i:06}"));
+    }
+    assert_eq!(again(&mut world, "first", deleted), Ok(Answer::RunDeleted));
+    world.state.check_invariants().unwrap();
+    let full = world.state.snapshot().len();
+    for i in 0..100 {
+        visit(&mut world, &format!("u{i:06}"));
+    }
+    assert_eq!(again(&mut world, "first", deleted), Err(Rejection::RunNotFound), "it was forgotten");
+    assert!(world.state.snapshot().len().abs_diff(full) < 4_000, "{} and {full}", world.state.snapshot().len());
+    assert!(visit(&mut world, "first") > highest, "a zombie of the forgotten tenant must not match");
+    world.state.check_invariants().unwrap();
+
+    // Whoever comes back is not forgotten before those who came after its first visit.
+    visit(&mut world, "u000000");
+    let deleted = world.next_op;
+    for i in 0..IDLE_TENANTS - 1 {
+        visit(&mut world, &format!("v{i:06}"));
+    }
+    assert_eq!(again(&mut world, "u000000", deleted), Ok(Answer::RunDeleted));
+    world.state.check_invariants().unwrap();
 }
 
 #[test]

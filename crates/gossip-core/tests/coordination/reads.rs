@@ -1,7 +1,7 @@
 //! Reads: one tenant's own, page by page.
 
 use gossip_core::consensus::StateMachine;
-use gossip_core::coordination::limits::MAX_PAGE;
+use gossip_core::coordination::limits::{MAX_METADATA, MAX_PAGE, MAX_PAGE_BYTES};
 use gossip_core::coordination::*;
 
 use crate::kit::*;
@@ -58,6 +58,27 @@ fn a_page_holds_one_to_a_thousand_rows() {
         assert!(matches!(&refused, Err(Rejection::InvalidArgument(i)) if i.field == "page_size"), "{refused:?}");
     }
     assert_eq!(names(&world, None, None, MAX_PAGE), (vec!["s".into()], false));
+}
+
+#[test]
+fn a_page_is_cut_by_its_bytes_and_no_row_is_left_out() {
+    let name = |i: u32| format!("s{i:03}");
+    let key = |i: u32| format!("k{i:03}");
+    let heavy = |i| ShardSpec { metadata: vec![7; MAX_METADATA], ..spec(&name(i), &key(i), &key(i + 1)) };
+    let world = World::with_roots((0..200).map(heavy).collect());
+    let (mut seen, mut pages, mut after) = (Vec::new(), 0, None);
+    loop {
+        let (page, more) = names(&world, after.as_deref(), None, MAX_PAGE);
+        assert!(page.len() * MAX_METADATA <= MAX_PAGE_BYTES, "{} rows", page.len());
+        after = page.last().cloned();
+        seen.extend(page);
+        pages += 1;
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(seen, (0..200).map(name).collect::<Vec<_>>());
+    assert_eq!(pages, 4, "200 rows of 16 KiB and a little, each page with as many as fit");
 }
 
 #[test]

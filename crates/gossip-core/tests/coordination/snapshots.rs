@@ -90,8 +90,8 @@ fn bytes_that_are_no_snapshot_are_refused_and_change_nothing() {
         world.state.restore(&bytes).unwrap_err();
         assert_eq!(world.state.snapshot(), good);
     }
-    let newer = world.state.restore(&[2]).unwrap_err();
-    assert_eq!(newer.to_string(), "snapshot cannot be read: format 2, this build reads format 1");
+    let newer = world.state.restore(&[3]).unwrap_err();
+    assert_eq!(newer.to_string(), "snapshot cannot be read: format 3, this build reads format 2");
 }
 
 #[test]

@@ -242,9 +242,9 @@ impl<F: FnMut(Message, &[Member])> Driver<F> {
                 }
             }
             Output::Read { token, applied, view } => {
-                if let Some((Waiting::Read(reply), _)) = self.waiting.remove(&token) {
+                if let Some((Waiting::Read(reply), room)) = self.waiting.remove(&token) {
                     let lease_clock_ms = self.group.machine().clock().0;
-                    let read = view.map(|view| ReadAnswer { view, applied, lease_clock_ms });
+                    let read = view.map(|view| ReadAnswer { view, applied, lease_clock_ms, room });
                     let _ = reply.send(read.map_err(Failure::Rejected));
                 }
             }
