@@ -32,9 +32,6 @@ macro_rules! call {
     };
 }
 
-/// A change of the members passes through the log twice and may wait for a new leader.
-const CHANGE: Duration = Duration::from_secs(10);
-
 impl Client {
     /// How the answering node stands. To ask a certain one: `client.pinned("host:port").status()`.
     ///
@@ -67,7 +64,7 @@ impl Client {
     /// `BAD_CHANGE`, `CHANGE_IN_PROGRESS`, `TIMEOUT`.
     pub async fn transfer_leader(&self, to: Option<&str>) -> Result<String, Error> {
         let request = v1::TransferLeaderRequest { to: to.unwrap_or_default().into() };
-        let answer: v1::TransferLeaderResponse = call!(self, Once, CHANGE, transfer_leader, request)?;
+        let answer: v1::TransferLeaderResponse = call!(self, Once, Duration::ZERO, transfer_leader, request)?;
         Ok(answer.leader)
     }
 
@@ -77,7 +74,7 @@ impl Client {
     /// `BAD_CHANGE`, `CHANGE_IN_PROGRESS`. After an indefinite failure, look at [`Client::members`].
     pub async fn add_node(&self, node: &str, address: &str) -> Result<u64, Error> {
         let request = v1::AddNodeRequest { node: node.into(), address: address.into() };
-        let answer: v1::AddNodeResponse = call!(self, Once, CHANGE, add_node, request)?;
+        let answer: v1::AddNodeResponse = call!(self, Once, Duration::ZERO, add_node, request)?;
         Ok(answer.node_id)
     }
 
@@ -87,7 +84,7 @@ impl Client {
     /// `BAD_CHANGE`, `CHANGE_IN_PROGRESS`. After an indefinite failure, look at [`Client::members`].
     pub async fn remove_node(&self, node: &str) -> Result<(), Error> {
         let request = v1::RemoveNodeRequest { node: node.into() };
-        let _: v1::RemoveNodeResponse = call!(self, Once, CHANGE, remove_node, request)?;
+        let _: v1::RemoveNodeResponse = call!(self, Once, Duration::ZERO, remove_node, request)?;
         Ok(())
     }
 

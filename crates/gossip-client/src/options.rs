@@ -12,7 +12,8 @@ pub struct Options {
     pub tenant: String,
     /// How long a call may take with all its attempts; a wait in line comes on top. Default: 10 s.
     pub deadline: Duration,
-    /// How long one attempt may take before another node is asked; a wait in line comes on top. Default: 1 s.
+    /// How long one attempt may take before another node is asked; a wait in line comes on top. Changes of members and of the leader,
+    /// which carry no op id, have all of the deadline. Default: 1 s.
     pub attempt: Duration,
     /// How long a connection may take to come about. Default: 1 s.
     pub connect: Duration,

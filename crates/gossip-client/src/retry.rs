@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::error::{Error, Next};
+use crate::error::{Error, Next, UNREACHABLE};
 use crate::pool::Direction;
 
 /// What a second try of a call means.
@@ -58,6 +58,8 @@ where
     let mut pause = FIRST_PAUSE;
     let mut hints = 0;
     let mut all_definite = true;
+    // The last word of a node. Why the whole call failed is rather that than who could not be reached in the end.
+    let mut said: Option<Error> = None;
     loop {
         let time = slice.min(end.saturating_duration_since(Instant::now()));
         let (mut error, address) = match attempt(Attempt { direction, time }).await {
@@ -67,8 +69,11 @@ where
         let next = error.next();
         all_definite &= error.definite || kind == Kind::Read;
         error.definite = all_definite;
+        if error.reason != UNREACHABLE {
+            said = Some(error.clone());
+        }
         if next == Next::GiveUp || retries == 0 || kind == Kind::Once && !all_definite {
-            return Err(error);
+            return Err(in_the_end(error, said));
         }
         retries -= 1;
         let hint = error.leader_address().map(str::to_string);
@@ -79,7 +84,7 @@ where
         };
         hints += u32::from(next == Next::AskLeader);
         if Instant::now() + wait >= end {
-            return Err(error);
+            return Err(in_the_end(error, said));
         }
         if !wait.is_zero() {
             sleep(wait).await;
@@ -90,6 +95,16 @@ where
             (Next::AskLeader | Next::AskAnother, _) => Direction::Away(address),
             _ => Direction::Stay,
         };
+    }
+}
+
+/// The failure of a whole call, whose last attempt failed with `error`.
+fn in_the_end(error: Error, said: Option<Error>) -> Error {
+    match said {
+        Some(said) if error.reason == UNREACHABLE => {
+            Error { definite: error.definite, message: format!("{}; then {}", said.message, error.message), ..said }
+        }
+        _ => error,
     }
 }
 
@@ -105,7 +120,7 @@ mod tests {
     use std::future::ready;
 
     use super::*;
-    use crate::error::{DEADLINE, TRANSPORT, UNREACHABLE};
+    use crate::error::{DEADLINE, TRANSPORT};
 
     const POLICY: Policy = Policy {
         kind: Kind::Mutation,
@@ -214,6 +229,19 @@ mod tests {
             let (result, _) = run(single, vec![Err(error.clone())]).await;
             assert_eq!(result, Err(error));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_word_of_a_node_counts_for_more_than_who_could_not_be_reached() {
+        let script = || vec![Err(refusal("NOT_LEADER", true)), Err(refusal(UNREACHABLE, true))];
+        let (result, _) = run(Policy { retries: 1, ..POLICY }, script()).await;
+        let error = result.unwrap_err();
+        assert_eq!((&error.reason[..], &error.message[..]), ("NOT_LEADER", "test; then test"));
+        let lost = vec![Err(refusal(TRANSPORT, false)), Err(refusal(UNREACHABLE, true))];
+        let (result, _) = run(Policy { retries: 1, ..POLICY }, lost).await;
+        assert_eq!(result.map_err(|error| (error.reason, error.definite)), Err((TRANSPORT.into(), false)));
+        let (result, _) = run(Policy { retries: 0, ..POLICY }, vec![Err(refusal(UNREACHABLE, true))]).await;
+        assert_eq!(result, Err(refusal(UNREACHABLE, true)), "nobody said anything");
     }
 
     #[tokio::test(start_paused = true)]

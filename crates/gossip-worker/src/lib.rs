@@ -1,5 +1,6 @@
 //! The service: the core of `gossip-core` with tokio, tonic and sled around it.
 
+mod accept;
 pub mod clock;
 pub mod config;
 pub mod ctl;

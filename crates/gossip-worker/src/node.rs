@@ -14,13 +14,14 @@ use gossip_proto::v1::run_service_server::RunServiceServer;
 use gossip_proto::v1::shard_service_server::ShardServiceServer;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tower::util::MapResponseLayer;
 
+use crate::accept;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::driver::{Driver, Handle, Parts, Stopped, Verdict};
@@ -319,25 +320,6 @@ async fn services(
 
 /// Serves connections until it is aborted.
 async fn serve(listener: TcpListener, routes: tonic::service::Routes) {
-    let (connections, incoming) = mpsc::channel(64);
-    tokio::spawn(async move {
-        loop {
-            match listener.accept().await {
-                Ok((connection, _)) => {
-                    // Latency counts for more than packets.
-                    let _ = connection.set_nodelay(true);
-                    if connections.send(Ok::<_, std::io::Error>(connection)).await.is_err() {
-                        return;
-                    }
-                }
-                // Out of file descriptors, most likely: others close theirs in time.
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    });
     let server = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
@@ -346,7 +328,7 @@ async fn serve(listener: TcpListener, routes: tonic::service::Routes) {
         .initial_connection_window_size(8 << 20)
         .layer(MapResponseLayer::new(explain_oversize))
         .add_routes(routes)
-        .serve_with_incoming(ReceiverStream::new(incoming));
+        .serve_with_incoming(ReceiverStream::new(accept::connections(listener)));
     if let Err(error) = server.await {
         tracing::error!(%error, "the server ended");
     }

@@ -1,6 +1,6 @@
 //! What anybody can send to a port leaves the cluster serving.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn garbage_on_the_ports() {
     cluster.prepare(1).await;
     let lease = Duration::from_secs(600);
     let grant = cluster.client.acquire(OpId::random(), RUN, "s0", "w1", lease, Duration::ZERO).await.unwrap();
-    let (idle, mut open) = (idle(), Vec::new());
+    let (idle, mut open, mut halves) = (idle(), Vec::new(), Vec::new());
     for node in &cluster.nodes {
         let mut noise = TcpStream::connect(&node.address).unwrap();
         let bytes: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -40,7 +40,7 @@ async fn garbage_on_the_ports() {
         open.push(noise);
         let mut half = TcpStream::connect(&node.address).unwrap();
         half.write_all(b"PRI * HTTP/2.0\r\n").unwrap();
-        open.push(half);
+        halves.push(half);
         open.extend((0..idle / 3).map(|_| TcpStream::connect(&node.address).unwrap()));
     }
     let leader = cluster.at(cluster.leader().await);
@@ -54,5 +54,15 @@ async fn garbage_on_the_ports() {
     cluster.client.checkpoint(OpId::random(), RUN, &grant.lease, Cursor::at("k")).await.unwrap();
     for (index, node) in cluster.nodes.iter().enumerate() {
         assert!(cluster.at(index).status().await.unwrap().ready, "{}", node.log());
+    }
+    // What never said what it is goes in time: each holds a file descriptor.
+    for mut half in halves {
+        half.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        match half.read(&mut [0; 64]) {
+            Ok(0) => {}
+            // What it had sent was never read.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("the node did not hang up: {other:?}"),
+        }
     }
 }
