@@ -53,8 +53,14 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The database refused.
-    #[error("the database failed: {0}")]
+    #[error("the database failed: {}", one_line(.0))]
     Database(#[from] sled::Error),
+}
+
+/// Sled tells of damage with line breaks and a backtrace that is empty.
+fn one_line(error: &sled::Error) -> String {
+    let words: Vec<String> = error.to_string().split_whitespace().map(str::to_owned).collect();
+    words.join(" ").trim_end_matches("backtrace ()").trim_end().to_owned()
 }
 
 fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StoreError {

@@ -51,8 +51,8 @@
   {:f f, :value {:run run, :op-id (rng/hex-id (rng/stream seed (str (name f) "-" run)))}})
 
 (defn- side-steps
-  "The side run's life: two shards are taken, it is cancelled, and what comes after must be refused. It all fits into one
-  lease, however long the load is."
+  "The side run's life: two shards are taken, it cannot be completed over them, it is cancelled, and what comes after must be
+  refused. It all fits into one lease, however long the load is."
   [seed time-limit-ms]
   (let [ids     (rng/stream seed "side")
         begin   (quot (* 38 time-limit-ms) 100)
@@ -60,10 +60,11 @@
         acquire (fn [i] {:f :acquire, :value {:shard (shard i), :worker "side", :op-id (rng/hex-id ids)}})
         write   (fn [f more] {:f f, :value (merge {:shard (shard 0), :worker "side", :fence 1, :op-id (rng/hex-id ids)} more)})]
     (map (fn [after-ms op] (assoc op :at (+ begin after-ms)))
-         [0 100 200 600 900 1100 1300]
+         [0 100 200 400 600 900 1100 1300]
          [(acquire 0)
           (write :checkpoint {:cursor "00000001", :ids [1]})
           (acquire 1)
+          (end-run seed :complete-run client/side-run)
           (end-run seed :cancel-run client/side-run)
           (acquire 2)
           (write :checkpoint {:cursor "00000002", :ids [1 2]})

@@ -13,6 +13,7 @@
                     grows with them
     :threads        how many workers there are
     :idle, :held    what to do without and with a lease: [[kind weight] ...]
+    :wait           percent of acquires and claims that stand in line while the shard is leased, for `:wait-ms` at most
     :retry          percent of lost answers that are asked for again under the same op id
     :section-ms     how long a critical section lasts
 
@@ -169,12 +170,18 @@
     (:acquire :claim) (update-in op [:value :worker] str "x")
     (update-in op [:value :fence] inc)))
 
+(defn- in-line
+  "An acquire or a claim; some wait until the shard is free."
+  [{{:keys [wait wait-ms]} :plan} op {:keys [step]}]
+  (cond-> op
+    (< (rem step 100) (or wait 0)) (assoc :wait-ms wait-ms)))
+
 (defn- idle-op
   [{:keys [worker plan done parked] :as state} kind {:keys [op-id pick] :as intent}]
   (let [shard (target state intent)]
     (case kind
-      :acquire    (when shard {:f :acquire, :value {:shard shard, :worker worker, :op-id op-id}})
-      :claim      {:f :claim, :value {:run (:run plan), :worker worker, :op-id op-id}}
+      :acquire    (when shard (in-line state {:f :acquire, :value {:shard shard, :worker worker, :op-id op-id}} intent))
+      :claim      (in-line state {:f :claim, :value {:run (:run plan), :worker worker, :op-id op-id}} intent)
       :read-shard (when shard {:f :read-shard, :value {:shard shard}})
       :unpark     (when-let [shard (peek parked)] {:f :unpark, :value {:shard shard, :op-id op-id}})
       :stale      (when-let [lease (peek (:past state))] (checkpoint state lease intent))
@@ -344,7 +351,7 @@
           lease               [{:f :complete, :value (under lease op-id {:cursor (:cursor lease), :ids (vec (:ids lease))})} state]
           (nil? shard)        [{:f :read-run, :value {:run (:run plan)}} state]
           (= :parked status)  [{:f :unpark, :value {:shard shard, :op-id op-id}} state]
-          :else               [{:f :acquire, :value {:shard shard, :worker worker, :op-id op-id, :wait-ms 3000}} state])))
+          :else               [{:f :acquire, :value {:shard shard, :worker worker, :op-id op-id}, :wait-ms 3000} state])))
 
 (defn- later
   "Tries the shard on top after the others."

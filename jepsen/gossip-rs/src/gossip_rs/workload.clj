@@ -7,7 +7,7 @@
     :needs            what must have happened, else the run shows nothing of what it is named for: an operation that
                       succeeded, or `[:refused :f reasons]`
     :required         invariants that a run must have given the judge something to check by, or else it is unknown
-    :window, :ops-per-shard, :retry, :section-ms, :idle, :held   see `worker`
+    :window, :ops-per-shard, :wait, :retry, :section-ms, :idle, :held   see `worker`
     :views?           reads each node's gossip view, while the load runs and at the end
     :lease-ms         where leases are not as short as elsewhere
     :cancels?         cancels a side run on the way"
@@ -61,6 +61,7 @@
 (defn plan
   "What the workers of this workload do, for about so many operations."
   [workload threads operations]
-  (let [shared {:run run, :threads threads, :retry 60, :section-ms 200}
-        plan   (merge shared (select-keys workload [:window :ops-per-shard :retry :section-ms :idle :held]))]
+  (let [; Whoever waits for longer than a lease learns nothing more.
+        shared {:run run, :threads threads, :retry 60, :section-ms 200, :wait-ms (quot (lease-ms (:name workload)) 2)}
+        plan   (merge shared (select-keys workload [:window :ops-per-shard :wait :retry :section-ms :idle :held]))]
     (assoc plan :roots (worker/roots (worker/roots-for plan operations)))))

@@ -123,6 +123,19 @@
     (is (some #(= [:cursor-regression ""] (:error %)) calls) "cursors behind what is done are tried")
     (is (some #(= [:cursor-out-of-range ""] (:error %)) calls) "cursors outside of the range are tried")))
 
+(deftest so-many-stand-in-line-as-the-plan-says
+  (let [lining (fn [wait] (let [ops (take 300 (map first (rest (iterate (fn [[_ state]] (worker/next-op state))
+                                                                         [nil (worker/worker (assoc plan :wait wait :wait-ms 1000) 7 0)]))))
+                                asks (filter (comp #{:acquire :claim} :f) ops)]
+                            (is (< 50 (count asks)))
+                            (is (= (keep :wait-ms ops) (keep :wait-ms asks)) "nobody else waits")
+                            (is (every? #{1000} (keep :wait-ms asks)))
+                            (is (not-any? (comp :wait-ms :value) ops) "how long somebody waits is not what it asks for")
+                            (/ (count (filter :wait-ms asks)) (count asks))))]
+    (is (zero? (lining nil)))
+    (is (< 0.4 (lining 60) 0.8))
+    (is (= 1 (lining 100)))))
+
 (deftest a-service-that-forgets-to-check-is-caught
   (let [break (fn [f] (with-redefs [model/step (let [step model/step] (fn [state op] (f step state op)))]
                         (invariants/judge (play 3 400 17) [:S2 :S3 :S7])))]
@@ -149,6 +162,13 @@
     (is (= "s00" (subs (first shards) 0 3)))
     (is (contains? (set shards) "s004"))
     (is (not (contains? (set (take 20 shards)) "s008")))))
+
+(deftest drivers-wait-for-what-is-leased
+  (let [driver  (worker/driver plan 1 0 1)
+        [_ state] (worker/next-drive driver)
+        state   (worker/learn-drive state {:f :read-run, :type :ok, :value {:shards [{:shard "s000", :status :active}]}})
+        [op _]  (worker/next-drive state)]
+    (is (= [:acquire 3000 nil] [(:f op) (:wait-ms op) (:wait-ms (:value op))]))))
 
 (deftest drivers-finish-every-shard
   (loop [drivers (mapv #(worker/driver plan 1 % 2) (range 2))

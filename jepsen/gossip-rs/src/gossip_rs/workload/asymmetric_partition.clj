@@ -12,5 +12,6 @@
    :required        []
    :window          5
    :ops-per-shard   80
+   :wait            10
    :idle            [[:acquire 65] [:read-shard 25] [:stale 10]]
    :held            [[:checkpoint 35] [:section 15] [:renew 15] [:release 15] [:read-shard 15] [:stale 5] [:wrong-cursor 3]]})

@@ -17,6 +17,7 @@
    :required        [:S5]
    :window          5
    :ops-per-shard   90
+   :wait            30
    :idle            [[:acquire 60] [:stale 15] [:replay 8] [:conflict 5] [:read-shard 12]]
    :held            [[:checkpoint 55] [:renew 8] [:release 8] [:stale 8] [:replay 6] [:conflict 3] [:read-shard 12]
                      [:wrong-cursor 6]]})

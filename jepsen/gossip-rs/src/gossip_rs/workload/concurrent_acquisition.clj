@@ -1,9 +1,9 @@
 (ns gossip-rs.workload.concurrent-acquisition
   "Everybody wants the same shard at the same moment.
 
-  Operations: acquire, section, release, reads.
+  Operations: acquire, in line or not, section, release, reads.
 
-  A violation: two holders (S1), fences out of order (S2), a history without a linearization.")
+  A violation: two holders (S1), fences out of order (S2), a waiter that is granted what it was not (no linearization).")
 
 (def workload
   {:name            "concurrent-acquisition"
@@ -12,6 +12,7 @@
    :required        []
    :window          1
    :ops-per-shard   110
+   :wait            60
    :idle            [[:acquire 88] [:read-shard 8] [:stale 4]]
    :held            [[:section 35] [:release 40] [:checkpoint 15] [:renew 10]]
    :section-ms      100})

@@ -13,6 +13,7 @@
    :required        [:S3]
    :window          8
    :ops-per-shard   60
+   :wait            10
    :idle            [[:claim 40] [:acquire 40] [:unpark 10] [:read-shard 10]]
    :held            [[:checkpoint 50] [:complete 12] [:release 15] [:park 8] [:split-replace 5] [:split-residual 5] [:renew 5]
                      [:wrong-cursor 3]]})

@@ -15,6 +15,7 @@
    :cancels?        true
    :window          6
    :ops-per-shard   60
+   :wait            20
    :idle            [[:acquire 40] [:claim 25] [:unpark 10] [:read-shard 8] [:stale 7] [:replay 7] [:conflict 3]]
    :held            [[:checkpoint 35] [:section 8] [:renew 10] [:release 12] [:complete 10] [:park 5] [:split-replace 5]
                      [:split-residual 5] [:stale 4] [:replay 4] [:conflict 2] [:wrong-cursor 3]]})

@@ -17,5 +17,6 @@
    :lease-ms        5000
    :window          5
    :ops-per-shard   80
+   :wait            10
    :idle            [[:acquire 70] [:claim 20] [:read-shard 10]]
    :held            [[:checkpoint 55] [:release 45]]})

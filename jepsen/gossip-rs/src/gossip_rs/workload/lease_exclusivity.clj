@@ -18,6 +18,7 @@
    :required        [:S5]
    :window          4
    :ops-per-shard   90
+   :wait            50
    :idle            [[:acquire 70] [:stale 10] [:replay 8] [:conflict 4] [:read-shard 8]]
    :held            [[:section 25] [:checkpoint 30] [:renew 15] [:release 18] [:stale 6] [:replay 4] [:conflict 2]
                      [:wrong-cursor 3]]})

@@ -13,5 +13,6 @@
    :required        []
    :window          5
    :ops-per-shard   80
+   :wait            30
    :idle            [[:acquire 55] [:claim 20] [:stale 15] [:read-shard 10]]
    :held            [[:checkpoint 40] [:section 20] [:renew 12] [:release 12] [:complete 6] [:stale 10] [:wrong-cursor 3]]})

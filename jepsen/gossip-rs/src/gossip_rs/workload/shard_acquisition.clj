@@ -13,5 +13,6 @@
    :required        []
    :window          6
    :ops-per-shard   60
+   :wait            20
    :idle            [[:claim 55] [:acquire 35] [:read-shard 10]]
    :held            [[:checkpoint 45] [:release 30] [:complete 15] [:read-shard 10] [:wrong-cursor 3]]})

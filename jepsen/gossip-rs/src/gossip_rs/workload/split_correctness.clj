@@ -12,6 +12,7 @@
    :required        [:S3]
    :window          4
    :ops-per-shard   50
+   :wait            10
    :idle            [[:acquire 45] [:claim 35] [:read-shard 10] [:replay 6] [:stale 4]]
    :held            [[:checkpoint 25] [:split-replace 15] [:split-residual 18] [:complete 17] [:release 15] [:read-shard 10]
                      [:wrong-cursor 4]]})
