@@ -10,7 +10,7 @@
 //! can do anything twice; a write of that age repeats what is there or meets a fence that has passed.
 //!
 //! Where a run was deleted, shards made afterwards begin at a fence that the history does not tell. The two lives of a name that
-//! is used again are not told apart.
+//! is used again are not told apart: [`crate::judge::judge`] leaves such names out.
 //!
 //! Limits, all to the service's favour. A definite refusal says how the shard stood at some moment (`LEASE_HELD`: that it was
 //! held), which is not used: the recorder may have got it from any of several tries. A lost claim is offered to each shard of
@@ -88,20 +88,21 @@ impl<'a> Joined<'a> {
     fn new(calls: &[Call<'a>]) -> Self {
         let log = OpLog::new(calls);
         let mut joined = Self { operations: Vec::with_capacity(calls.len()), of_call: vec![None; calls.len()] };
-        let mut by_id: HashMap<Name<'a>, Vec<usize>> = HashMap::new();
+        // By op id and what is asked; those whose digests are equal are compared. The last of equal ones is the one that counts.
+        let mut known: HashMap<(Name<'a>, u64), Vec<usize>> = HashMap::new();
         for (place, call) in calls.iter().enumerate().filter(|(_, c)| !c.failed()) {
-            let tries = call.op_id().map(|id| by_id.entry(id).or_default());
+            let tries = call.op_id().map(|id| known.entry((id, call.invoke.value.digest())).or_default());
             let same = tries.as_ref().and_then(|tries| {
                 tries.iter().rfind(|&&i| {
                     let first = joined.operations[i].call.invoke;
                     first.f == call.invoke.f && first.value == call.invoke.value
                 })
             });
-            let of = match same {
-                Some(&same) => joined.again(same, call, &log),
-                None => joined.push(call, call.at),
+            let (same, of) = match same {
+                Some(&same) => (Some(same), joined.again(same, call, &log)),
+                None => (None, joined.push(call, call.at)),
             };
-            if let Some(tries) = tries.filter(|tries| !tries.contains(&of)) {
+            if let Some(tries) = tries.filter(|_| same != Some(of)) {
                 tries.push(of);
             }
             joined.of_call[place] = Some(of);

@@ -266,6 +266,21 @@ fn the_end_of_a_run_ends_each_of_its_shards() {
     assert_eq!(validity(&[&begin[..], &acquire, &cancel("ok")].concat()), Validity::True);
 }
 
+/// With every try held against every other one this would not come to an end.
+#[test]
+fn one_op_id_may_ask_for_very_many_things() {
+    const MANY: usize = 100_000;
+    let release = |i: usize| format!(":shard \"s{}\" :worker \"a\" :fence 1 :op-id \"1\" :n {i}", i % 10);
+    let text: Vec<String> = (0..MANY).chain(0..MANY).map(release).collect();
+    let ops: Vec<_> = text
+        .iter()
+        .flat_map(|text| [(0, "invoke", "release", text.as_str()), (0, "ok", "release", text.as_str())])
+        .collect();
+    let ops = history(&ops);
+    // The second time each is a replay.
+    assert_eq!(shards(&ops).unwrap().iter().map(|shard| shard.entries.len()).sum::<usize>(), MANY);
+}
+
 #[test]
 fn an_anomaly_names_shard_ops_and_states() {
     let ops = history(&[
