@@ -5,11 +5,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use gossip_check::history::read_str;
+use gossip_check::judge::Validity;
 use gossip_check::model::{
     Known, LostFences, Register, RegisterInput as In, RegisterOutput as Out, Shard, ShardInput, ShardOutput,
     ShardState, Write,
 };
-use gossip_check::wgl::{Entry, Exhausted, Failure, Limits, Outcome, check};
+use gossip_check::wgl::{Entry, Exhausted, Failure, Limits, Outcome, check, check_shards};
 
 const MANY: usize = 90_000;
 
@@ -128,4 +130,17 @@ fn what_was_never_answered_but_must_have_been_stays() {
         panic!("0 became 1")
     };
     assert_eq!((failure.stuck, failure.part), (1003, vec![0, 1, 1003, 1002]));
+}
+
+/// Each shard alone has an order, and there was no time to ask whether both need the one claim.
+#[test]
+fn a_claim_that_there_was_no_time_to_weigh_is_unknown() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../histories/bad/L-one-lost-claim-two-grants.edn");
+    let ops = read_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let checked = |time| check_shards(&ops, Limits { time, ..Limits::default() }).unwrap();
+    assert_eq!(checked(Duration::from_secs(60)).validity, Validity::False);
+    let checked = checked(Duration::ZERO);
+    assert_eq!((checked.validity, checked.anomalies.len()), (Validity::Unknown, 0));
+    assert!(checked.gave_up.iter().all(|(_, what)| *what == Exhausted::Time), "{:?}", checked.gave_up);
+    assert_eq!(checked.gave_up.len(), 2);
 }
