@@ -21,7 +21,7 @@ fn run() -> RunInfo {
 fn bad() -> Vec<Op> {
     let other = acquire("x", 1).input("shard", "t").input("op-id", "other");
     history(&[
-        register(&[("s", None, None), ("t", None, None)]).into(),
+        register(&[("s", None, Some("40")), ("t", Some("40"), None)]).into(),
         other.into(),
         acquire("a", 1).into(),
         Part::Nemesis("pause", Value::from(vec!["n1"])),
