@@ -80,7 +80,7 @@ proptest! {
 /// Adds until it is sealed. Several sets of adds lead to one sum, so that here the search must know which were placed.
 struct Sealed;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Input {
     Add(i64),
     Seal,

@@ -2,6 +2,8 @@
 //! say in which field of an op it stands. What Clojure prints and a history has no use for (regular expressions, ratios, big
 //! integers, vars) is kept as a string or a symbol: it stands in some field that nobody judges by.
 
+use std::collections::HashSet;
+
 use super::value::{Map, Value};
 
 /// Stands for what is no character: half of a surrogate pair.
@@ -326,6 +328,7 @@ impl<'a> Parser<'a> {
         self.at += 1;
         self.nested(|p| {
             let mut pairs = Vec::with_capacity(4);
+            let mut keys = Keys::default();
             loop {
                 match p.skip_blank()? {
                     None => return Err(p.incomplete("ends within a map")),
@@ -339,7 +342,7 @@ impl<'a> Parser<'a> {
                 if p.skip_blank()? == Some(b'}') {
                     return Err(p.bad("has a map with a key that has no value".to_owned()));
                 }
-                if pairs.iter().any(|(k, _)| *k == key) {
+                if keys.is_there(&pairs, &key) {
                     return Err(p.bad(format!("has a map with the key {key} twice")));
                 }
                 pairs.push((key, p.value()?));
@@ -381,6 +384,30 @@ impl<'a> Parser<'a> {
                 Ok(Value::Tagged(tag.to_owned(), Box::new(inner)))
             }
         }
+    }
+}
+
+/// The keys of a map that is being read. Few are compared one by one; many are looked up, or a map would take the square of its
+/// length.
+#[derive(Debug, Default)]
+struct Keys {
+    digests: HashSet<u64>,
+    /// How many of the pairs are among them.
+    known: usize,
+}
+
+impl Keys {
+    const FEW: usize = 16;
+
+    fn is_there(&mut self, pairs: &[(Value, Value)], key: &Value) -> bool {
+        if pairs.len() > Self::FEW {
+            self.digests.extend(pairs[self.known..].iter().map(|(known, _)| known.digest()));
+            self.known = pairs.len();
+            if !self.digests.contains(&key.digest()) {
+                return false;
+            }
+        }
+        pairs.iter().any(|(known, _)| known == key)
     }
 }
 

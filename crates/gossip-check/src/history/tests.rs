@@ -22,6 +22,31 @@ fn reads_the_fields_of_an_op() {
     assert_eq!(op.error, None);
 }
 
+/// With every key held against every other one this would not come to an end.
+#[test]
+fn a_map_of_very_many_keys_is_read_and_a_key_that_comes_twice_is_found() {
+    let keys = |count: usize| (0..count).map(|i| format!(":k{i} {i} ")).collect::<String>();
+    let op = |keys: &str| format!("{{:process 0 :type :invoke :f :x :time 0 :value {{{keys}}}}}");
+    assert_eq!(one(&op(&keys(300_000))).value.as_map().map(Map::len), Some(300_000));
+    for count in [3, 16, 17, 18, 40] {
+        let error = error(&op(&(keys(count) + ":k1 0"))).to_string();
+        assert!(error.contains("has a map with the key :k1 twice"), "{count}: {error}");
+        assert_eq!(one(&op(&(keys(count) + "\"k1\" 0"))).value.as_map().map(Map::len), Some(count + 1));
+    }
+}
+
+#[test]
+fn digests_tell_values_apart() {
+    let values = [
+        "nil", "0", "0.5", "false", "\\0", "\"0\"", ":0", "[]", "{}", "#{}", "[0]", "[0 0]", "#{0}", "{0 0}", "{0 1}",
+        "#x 0",
+    ];
+    let digests: std::collections::HashSet<u64> =
+        values.iter().map(|text| text.parse::<Value>().unwrap().digest()).collect();
+    assert_eq!(digests.len(), values.len());
+    assert_eq!(Value::Float(0.0).digest(), Value::Float(-0.0).digest());
+}
+
 #[test]
 fn reads_jepsens_tag_the_nemesis_errors_and_unknown_fields() {
     let op = one("#jepsen.history.Op{:index 3, :time 1, :type :info, :process :nemesis, :f :kill, :value [\"n1\"], \
@@ -214,7 +239,29 @@ mod any {
         })
     }
 
+    /// The same value in another order, and with lists for vectors.
+    fn turned(value: &Value) -> Value {
+        match value {
+            Value::Vec(items) | Value::List(items) => Value::List(items.iter().map(turned).collect()),
+            Value::Set(items) => Value::Set(items.iter().rev().map(turned).collect()),
+            Value::Map(map) => {
+                let mut pairs: Vec<_> = map.iter().map(|(k, v)| (k.clone(), turned(v))).collect();
+                pairs.reverse();
+                Value::Map(Map::from_pairs(pairs))
+            }
+            Value::Tagged(tag, inner) => Value::Tagged(tag.clone(), Box::new(turned(inner))),
+            other => other.clone(),
+        }
+    }
+
     proptest! {
+        #[test]
+        fn equal_values_share_a_digest(value in values()) {
+            let other = turned(&value);
+            prop_assert_eq!(&value, &other);
+            prop_assert_eq!(value.digest(), other.digest());
+        }
+
         #[test]
         fn values_survive_being_written_and_read(value in values()) {
             let op = Op::new(Process::Client(1), OpType::Ok, "x", value, 5);

@@ -1,6 +1,9 @@
 //! EDN values.
 
 use std::fmt;
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
 
 /// A value of EDN. Order of a map's or set's members is kept, but does not count for equality.
 #[derive(Debug, Clone, Default)]
@@ -105,6 +108,33 @@ impl PartialEq for Value {
 }
 
 impl Value {
+    /// A number that equal values share, so that they can be looked up instead of compared one by one. As for equality, the
+    /// order of a map's or set's members does not count, nor whether a sequence is a list or a vector.
+    pub(crate) fn digest(&self) -> u64 {
+        const SEED: FixedState = FixedState::with_seed(0);
+        let sum = |of: &mut dyn Iterator<Item = u64>| of.fold(0_u64, u64::wrapping_add);
+        match self {
+            Self::Nil => SEED.hash_one(0),
+            Self::Bool(it) => SEED.hash_one((1, it)),
+            Self::Int(it) => SEED.hash_one((2, it)),
+            // The two zeros are equal.
+            Self::Float(it) => SEED.hash_one((3, (it + 0.0).to_bits())),
+            Self::Char(it) => SEED.hash_one((4, it)),
+            Self::Str(it) => SEED.hash_one((5, it)),
+            Self::Keyword(it) => SEED.hash_one((6, it)),
+            Self::Symbol(it) => SEED.hash_one((7, it)),
+            Self::Vec(items) | Self::List(items) => {
+                items.iter().fold(SEED.hash_one(8), |so_far, item| SEED.hash_one((so_far, item.digest())))
+            }
+            Self::Map(map) => {
+                let pairs = &mut map.iter().map(|(key, value)| SEED.hash_one((key.digest(), value.digest())));
+                SEED.hash_one((9, sum(pairs)))
+            }
+            Self::Set(items) => SEED.hash_one((10, sum(&mut items.iter().map(Self::digest)))),
+            Self::Tagged(tag, inner) => SEED.hash_one((11, tag, inner.digest())),
+        }
+    }
+
     pub fn keyword(name: impl Into<String>) -> Self {
         Self::Keyword(name.into())
     }

@@ -174,6 +174,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) ranges: HashMap<Name<'a>, Range<'a>>,
     /// The run that each shard belongs to.
     pub(crate) runs: HashMap<Name<'a>, Name<'a>>,
+    /// Where the first deletion of each run was invoked, of those that may have happened.
+    deleted_from: HashMap<Name<'a>, usize>,
     /// Whether monotonic clocks kept within the drift margin.
     pub(crate) rates_are_sane: bool,
 }
@@ -197,6 +199,7 @@ impl<'a> Facts<'a> {
             leases,
             effect_from: effect_from(&calls),
             runs: runs(&made, &calls),
+            deleted_from: deleted_from(&calls),
             made,
             ranges,
             rates_are_sane: rates_are_sane.unwrap_or_else(|| sane_rates(ops)),
@@ -230,6 +233,14 @@ impl<'a> Facts<'a> {
         known
     }
 
+    /// Whether a shard's run may have been deleted before a place; of a shard whose run is not known, any run.
+    pub(crate) fn may_be_gone(&self, shard: &str, place: usize) -> bool {
+        match self.runs.get(shard) {
+            Some(run) => self.deleted_from.get(run).is_some_and(|at| *at < place),
+            None => self.deleted_from.values().any(|at| *at < place),
+        }
+    }
+
     /// Every fresh sight of a shard's record, from reads of the shard and of its run.
     pub(crate) fn sights(&self) -> Vec<Sight<'a>> {
         let mut sights = Vec::new();
@@ -259,6 +270,14 @@ impl<'a> Facts<'a> {
             ops: places.into_iter().map(|p| self.ops[p].index).collect(),
         }
     }
+}
+
+fn deleted_from<'a>(calls: &[Call<'a>]) -> HashMap<Name<'a>, usize> {
+    let mut from = HashMap::new();
+    for call in calls.iter().filter(|c| c.f() == "delete-run" && !c.failed()) {
+        from.entry(call.input("run").map(name).unwrap_or_default()).or_insert(call.at);
+    }
+    from
 }
 
 /// A replayed answer proves an effect at some moment since the first call that carried its op id and may have taken effect,

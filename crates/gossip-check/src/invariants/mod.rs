@@ -7,6 +7,7 @@ mod floors;
 mod g1;
 mod g2;
 pub(crate) mod leases;
+pub(crate) mod names;
 pub(crate) mod oplog;
 mod refusals;
 mod s1;
@@ -44,10 +45,13 @@ pub enum Invariant {
     G2,
     /// That the nemesis did what the schedule's name says.
     Faults,
+    /// That each name stands for one thing; reported only where it does not.
+    Names,
 }
 
 impl Invariant {
-    /// All that every history can be judged by. [`Invariant::G2`] needs a bound, [`Invariant::Faults`] to be told what to look for.
+    /// All that every history can be judged by. [`Invariant::G2`] needs a bound, [`Invariant::Faults`] to be told what to look for; [`Invariant::Names`]
+    /// is about the history.
     pub const CATALOGUE: [Self; 9] =
         [Self::S1, Self::S2, Self::S3, Self::S4, Self::S5, Self::S6, Self::S7, Self::S8, Self::G1];
 
@@ -64,6 +68,7 @@ impl Invariant {
             Self::G1 => "G1",
             Self::G2 => "G2",
             Self::Faults => "F",
+            Self::Names => "N",
         }
     }
 
@@ -80,6 +85,7 @@ impl Invariant {
             Self::G1 => "Gossip convergence",
             Self::G2 => "Gossip speed",
             Self::Faults => "Faults took hold",
+            Self::Names => "Names told apart",
         }
     }
 
@@ -99,7 +105,7 @@ impl Invariant {
             Self::S7 => s7::check(facts),
             Self::S8 => s8::check(facts),
             Self::G1 => g1::check(facts),
-            Self::G2 | Self::Faults => Tally::default(),
+            Self::G2 | Self::Faults | Self::Names => Tally::default(),
         }
     }
 }
@@ -120,7 +126,7 @@ impl FromStr for Invariant {
 
     /// From an id, in either case.
     fn from_str(id: &str) -> Result<Self, Self::Err> {
-        let all = Self::CATALOGUE.into_iter().chain([Self::G2, Self::Faults]);
+        let all = Self::CATALOGUE.into_iter().chain([Self::G2, Self::Faults, Self::Names]);
         all.into_iter().find(|i| i.id().eq_ignore_ascii_case(id)).ok_or_else(|| UnknownInvariant(id.to_owned()))
     }
 }

@@ -7,8 +7,10 @@
 //! live means `now < deadline`. A lease that had run out cannot be renewed.
 //!
 //! As believed: a holder believes from the answer on until `:believed-until`, in the recorder's real time, or until it sent
-//! what gives the lease up. Sections are what it did in that belief. Judged only while the rates of monotonic clocks were
-//! sane: beyond the drift margin beliefs may overlap, and the fence (S2) must do.
+//! what gives the lease up. Sections are what it did in that belief: no section may meet another holder's section or belief. One
+//! that tells until when its holder believed counts no longer than that, since what is done after it is the holder's own risk.
+//! Judged only while the rates of monotonic clocks were sane: beyond the drift margin beliefs may overlap, and the fence (S2)
+//! must do.
 
 use super::facts::{Facts, Tally};
 use super::leases::Lease;
@@ -20,8 +22,9 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
         granted_overlaps(facts, shard, leases, &mut tally);
         late_renewals(facts, shard, leases, &mut tally);
         if facts.rates_are_sane {
-            interval_overlaps(facts, shard, beliefs(leases), &mut tally);
-            interval_overlaps(facts, shard, sections(facts, shard), &mut tally);
+            let mut intervals = beliefs(leases);
+            intervals.extend(sections(facts, shard));
+            interval_overlaps(facts, shard, intervals, &mut tally);
         }
     }
     tally
@@ -88,7 +91,8 @@ impl Interval<'_> {
     }
 }
 
-/// Intervals of different leases must be disjoint.
+/// Intervals of different leases must be disjoint. It is enough to compare each with the one before it that reaches furthest: if
+/// that is of the same lease, whatever else it meets has met that one already.
 fn interval_overlaps(facts: &Facts<'_>, shard: &str, mut intervals: Vec<Interval<'_>>, tally: &mut Tally) {
     intervals.sort_by_key(|i| (i.from, i.to));
     let mut reach: Option<&Interval<'_>> = None;
@@ -121,7 +125,11 @@ fn sections<'a>(facts: &Facts<'a>, shard: &str) -> Vec<Interval<'a>> {
     let calls = facts.by_shard.get(shard).map(Vec::as_slice).unwrap_or_default();
     let mut sections = Vec::new();
     for call in facts.shard_calls(calls).filter(|c| c.f() == "section" && c.ok()) {
-        if let (Some(from), Some(to)) = (call.output_int("entered"), call.output_int("left")) {
+        let told = (call.output_int("entered"), call.output_int("left"));
+        let until = call.output_int("believed-until").unwrap_or(i64::MAX);
+        if let (Some(from), Some(to)) = (told.0, told.1.map(|left| left.min(until)))
+            && from < to
+        {
             let worker = call.output("worker").map(name).unwrap_or_default();
             let what = "was in a section under";
             sections.push(Interval { from, to, fence: call.output_int("fence"), worker, what, at: call.at });

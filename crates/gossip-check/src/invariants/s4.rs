@@ -5,6 +5,10 @@
 //! been split off before the split was invoked; it may be lower where a residual split was under way then, or was never
 //! answered. Each fresh read of a run is judged as a whole: leaves (all shards but Split ones) must not overlap, must lie
 //! inside roots that may exist by then, and must cover every root whose registration was answered before the read was asked.
+//!
+//! No two roots of a run overlap, whether or not anybody reads it: registrations that were answered are held against each other.
+//! A run need not cover all keys, so that a gap between roots is none. That roots were compared counts for no check: it says
+//! nothing of splits.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,6 +26,9 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
         if let Some(run) = &root.run {
             roots.entry(run.clone()).or_default().push(root);
         }
+    }
+    for (run, roots) in &roots {
+        root_overlaps(facts, run, roots, &mut tally);
     }
     for call in facts.fresh_reads("read-run") {
         let run = call.input("run").map(name).unwrap_or_default();
@@ -175,6 +182,23 @@ fn read_fault(facts: &Facts<'_>, call: &Call<'_>, possible: &[&Made<'_>]) -> Opt
     owned.sort_by_key(Range::order);
     let owned = joined(&owned);
     leaves.iter().find(|leaf| !covered(&owned, **leaf)).map(|leaf| format!("leaf {leaf} lies outside of every root"))
+}
+
+/// Roots of one run that own the same keys. A registration that was answered twice made its shards once.
+fn root_overlaps(facts: &Facts<'_>, run: &str, roots: &[&Made<'_>], tally: &mut Tally) {
+    let mut roots: Vec<&Made<'_>> = roots.iter().filter(|m| facts.calls[m.call].ok()).copied().collect();
+    roots.sort_by_key(|m| (m.range.order(), &m.shard, facts.calls[m.call].end()));
+    roots.dedup_by(|later, first| later.shard == first.shard && later.range == first.range);
+    let mut reach: Option<&Made<'_>> = None;
+    for b in roots {
+        if let Some(a) = reach.filter(|a| overlap(a.range, b.range)) {
+            let message = format!("run {run}: roots {} {} and {} {} overlap", a.shard, a.range, b.shard, b.range);
+            tally.violations.push(facts.violation(message, [a, b].map(|m| facts.calls[m.call].end())));
+        }
+        if reach.is_none_or(|a| a.range.end.is_some_and(|end| b.range.end.is_none_or(|other| end < other))) {
+            reach = Some(b);
+        }
+    }
 }
 
 /// Sorted ranges with those that touch or overlap made one. Roots may overlap as far as anybody knows: of two registrations

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::facts::{Facts, Sight, Tally, is_final, is_fresh, is_terminal};
-use crate::history::{Call, Name, name};
+use crate::history::{Call, Name, OPEN_END, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
     let mut tally = Tally::default();
@@ -46,15 +46,8 @@ fn nodes(facts: &Facts<'_>, tally: &mut Tally) {
 fn never_read(facts: &Facts<'_>, sights: &[Sight<'_>], tally: &mut Tally) {
     let Some(last) = sights.iter().map(|s| s.call).max_by_key(|c| c.at) else { return };
     let seen: HashSet<&str> = sights.iter().map(|s| s.shard.as_ref()).collect();
-    let deleted: HashSet<Name<'_>> = facts
-        .calls
-        .iter()
-        .filter(|c| c.f() == "delete-run" && !c.failed())
-        .filter_map(|c| c.input("run").map(name))
-        .collect();
     for (shard, exists) in facts.known_shards() {
-        let may_be_gone = facts.runs.get(&shard).map_or(!deleted.is_empty(), |run| deleted.contains(run));
-        if last.at < exists || seen.contains(shard.as_ref()) || may_be_gone {
+        if last.at < exists || seen.contains(shard.as_ref()) || facts.may_be_gone(&shard, OPEN_END) {
             continue;
         }
         let message = format!("shard {shard} is in no final read");

@@ -2,7 +2,7 @@
 //!
 //! Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
 //! its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
-//! must exist. An ended run must still be ended. What was acknowledged after a final read was asked proves nothing against it.
+//! must exist, unless their run may have been deleted. An ended run must still be ended. What was acknowledged after a final read was asked proves nothing against it.
 //! Only fresh reads are judged: a stale one promises nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -89,6 +89,9 @@ fn shards_not_found(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, usize>, tally:
         let Some(shard) = call.shard().filter(|_| call.reason().as_deref() == Some("shard-not-found")) else {
             continue;
         };
+        if facts.may_be_gone(&shard, call.end()) {
+            continue;
+        }
         if let Some(&exists) = known.get(&shard).filter(|&&exists| exists < call.at) {
             tally.add(Some(facts.violation(format!("shard {shard} is gone"), [exists, call.end()])));
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::history::{self, HistoryError, Op};
 use crate::invariants::facts::{Facts, Tally};
-use crate::invariants::{Invariant, coverage};
+use crate::invariants::{Invariant, coverage, names};
 use crate::wgl::{Limits, check_shards};
 
 pub use crate::invariants::coverage::MustHappen;
@@ -171,13 +171,15 @@ impl Verdict {
     }
 }
 
-/// Judges a history, or a part of one: order is that of the slice, not of the ops' indices.
+/// Judges a history, or a part of one: order is that of the slice, not of the ops' indices. What is about a name that stands for
+/// several things is left out; the verdict is then unknown at best, and [`Invariant::Names`] says why.
 ///
 /// # Errors
 ///
 /// Ops that are no history, such as a process with two calls at a time.
 pub fn judge(ops: &[Op], options: &Options) -> Result<Verdict, HistoryError> {
-    let facts = Facts::new(ops, options.rates_are_sane)?;
+    let names::Clear { ops, left_out } = names::clear(ops)?;
+    let facts = Facts::new(&ops, options.rates_are_sane)?;
     let mut checks: Vec<Check> = Vec::new();
     for &id in &options.invariants {
         checks.push(finish(id, id.check(&facts), options.required.contains(&id), note(id, &facts)));
@@ -195,11 +197,15 @@ pub fn judge(ops: &[Op], options: &Options) -> Result<Verdict, HistoryError> {
         }
         checks.push(check);
     }
+    if !left_out.is_empty() {
+        let note = format!("left out: {}", left_out.join("; "));
+        checks.push(finish(Invariant::Names, Tally::default(), true, Some(note)));
+    }
     let counted = checks.iter().filter(|c| c.validity != Validity::Unknown || c.required);
     let validity = Validity::merge(counted.map(|c| c.validity));
     let verdict = Verdict { validity, checks, rates_are_sane: facts.rates_are_sane, linearizability: None };
     match options.linearizability {
-        Some(limits) => Ok(verdict.with_linearizability(check_shards(ops, limits)?.into())),
+        Some(limits) => Ok(verdict.with_linearizability(check_shards(&ops, limits)?.into())),
         None => Ok(verdict),
     }
 }

@@ -29,6 +29,17 @@ impl LostFences {
         }
     }
 
+    /// How many there are at most; none if nobody knows.
+    pub(super) fn count(&self) -> Option<usize> {
+        match self {
+            Self::Any | Self::UpTo { highest: i64::MAX, .. } => None,
+            Self::UpTo { highest, except } => {
+                let told = except.range(1..=(*highest).max(1)).count();
+                usize::try_from(*highest).ok().map(|highest| highest.saturating_sub(told))
+            }
+        }
+    }
+
     /// Whether all of them are known to be at most this one.
     pub(super) fn end_at(&self, fence: i64) -> bool {
         matches!(self, Self::UpTo { highest, .. } if *highest <= fence)

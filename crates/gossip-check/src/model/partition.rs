@@ -10,7 +10,7 @@
 //! can do anything twice; a write of that age repeats what is there or meets a fence that has passed.
 //!
 //! Where a run was deleted, shards made afterwards begin at a fence that the history does not tell. The two lives of a name that
-//! is used again are not told apart.
+//! is used again are not told apart: [`crate::judge::judge`] leaves such names out.
 //!
 //! Limits, all to the service's favour. A definite refusal says how the shard stood at some moment (`LEASE_HELD`: that it was
 //! held), which is not used: the recorder may have got it from any of several tries. A lost claim is offered to each shard of
@@ -88,20 +88,21 @@ impl<'a> Joined<'a> {
     fn new(calls: &[Call<'a>]) -> Self {
         let log = OpLog::new(calls);
         let mut joined = Self { operations: Vec::with_capacity(calls.len()), of_call: vec![None; calls.len()] };
-        let mut by_id: HashMap<Name<'a>, Vec<usize>> = HashMap::new();
+        // By op id and what is asked; those whose digests are equal are compared. The last of equal ones is the one that counts.
+        let mut known: HashMap<(Name<'a>, u64), Vec<usize>> = HashMap::new();
         for (place, call) in calls.iter().enumerate().filter(|(_, c)| !c.failed()) {
-            let tries = call.op_id().map(|id| by_id.entry(id).or_default());
+            let tries = call.op_id().map(|id| known.entry((id, call.invoke.value.digest())).or_default());
             let same = tries.as_ref().and_then(|tries| {
                 tries.iter().rfind(|&&i| {
                     let first = joined.operations[i].call.invoke;
                     first.f == call.invoke.f && first.value == call.invoke.value
                 })
             });
-            let of = match same {
-                Some(&same) => joined.again(same, call, &log),
-                None => joined.push(call, call.at),
+            let (same, of) = match same {
+                Some(&same) => (Some(same), joined.again(same, call, &log)),
+                None => (None, joined.push(call, call.at)),
             };
-            if let Some(tries) = tries.filter(|tries| !tries.contains(&of)) {
+            if let Some(tries) = tries.filter(|_| same != Some(of)) {
                 tries.push(of);
             }
             joined.of_call[place] = Some(of);
@@ -153,6 +154,10 @@ struct Part<'a> {
     writers: BTreeSet<(i64, WorkerNo)>,
     /// Who was shown as holder under a fence that was not told.
     holders: BTreeSet<WorkerNo>,
+    /// How many lost grants to one worker can matter, once all else is known.
+    most_lost: Option<usize>,
+    /// How many lost claims of each worker there were.
+    lost_claims: HashMap<WorkerNo, usize>,
 }
 
 #[derive(Debug)]
@@ -237,6 +242,10 @@ impl<'a> Parts<'a> {
                 _ => self.one(&operation),
             }
         }
+        of_runs.sort_by_key(|operation| operation.invoked);
+        for part in self.by_shard.values_mut() {
+            part.most_lost = part.most_lost_grants();
+        }
         for operation in &of_runs {
             let worker = self.worker(operation.call.output("worker"));
             let input = match operation.call.f() {
@@ -253,9 +262,10 @@ impl<'a> Parts<'a> {
         let run = operation.call.input("run").map(name);
         for (shard, part) in &mut self.by_shard {
             match self.runs.get(shard) {
-                Some(of) if Some(of) == run.as_ref() => part.push(operation, input, Some(ShardOutput::Done)),
+                Some(of) if Some(of) != run.as_ref() => {}
+                _ if !part.has_use_for(input) => {}
+                Some(_) => part.push(operation, input, Some(ShardOutput::Done)),
                 None => part.push(&Operation { answered: None, ..*operation }, input, None),
-                Some(_) => {}
             }
         }
     }
@@ -308,6 +318,8 @@ impl<'a> Part<'a> {
             unsure: BTreeSet::new(),
             writers: BTreeSet::new(),
             holders: BTreeSet::new(),
+            most_lost: None,
+            lost_claims: HashMap::new(),
         }
     }
 
@@ -387,20 +399,51 @@ impl<'a> Part<'a> {
 
     fn finish(mut self, shard: Name<'a>) -> ShardHistory<'a> {
         let lost_fences = self.fences.lost();
-        if lost_fences.is_empty() {
-            self.drop_lost_grants();
-        } else {
-            self.forget_workers(&lost_fences);
-        }
+        self.forget_workers(&lost_fences);
+        self.drop_lost_grants();
         let init = if self.is_made { ShardState::absent() } else { ShardState::unknown() };
         let model = Shard { init, lost_fences, unsure: self.unsure };
         ShardHistory { shard, model, entries: self.entries, calls: self.calls }
     }
 
-    /// Unanswered grants that cannot have been granted.
+    /// How many unanswered grants to one worker can matter: each that took effect made a fence that no answer told, so that no
+    /// more can have than there are such fences. Of equal ones those that were invoked first can do whatever others can. One
+    /// more, since it is asked what would be without one ([`crate::wgl::check_shards`]). None if nobody knows.
+    fn most_lost_grants(&self) -> Option<usize> {
+        let lost = self.fences.lost();
+        if lost.is_empty() {
+            return Some(0);
+        }
+        let begins = |e: &Entry<_, _>| !matches!(e.input, ShardInput::Create { fence: Known::Unknown, .. });
+        let is_known = self.is_made && self.entries.iter().all(begins);
+        lost.count().filter(|_| is_known).map(|count| count + 1)
+    }
+
+    /// Whether one more operation on the whole run can matter; they come in order of invocation.
+    fn has_use_for(&mut self, input: ShardInput<'a>) -> bool {
+        let ShardInput::Grant { worker } = input else { return true };
+        let claims = self.lost_claims.entry(worker).or_default();
+        *claims += 1;
+        self.most_lost.is_none_or(|most| *claims <= most)
+    }
+
+    /// Leaves out unanswered grants that cannot matter.
     fn drop_lost_grants(&mut self) {
-        let is_lost = |e: &Entry<_, _>| e.answered.is_none() && matches!(e.input, ShardInput::Grant { .. });
-        let keep: Vec<bool> = self.entries.iter().map(|e| !is_lost(e)).collect();
+        let Some(most) = self.most_lost else { return };
+        let mut lost: Vec<(u64, usize, WorkerNo)> = Vec::new();
+        for (i, entry) in self.entries.iter().enumerate().filter(|(_, e)| e.answered.is_none()) {
+            if let ShardInput::Grant { worker } = entry.input {
+                lost.push((entry.invoked, i, worker));
+            }
+        }
+        lost.sort_unstable();
+        let mut of_worker: HashMap<WorkerNo, usize> = HashMap::new();
+        let mut keep = vec![true; self.entries.len()];
+        for (_, i, worker) in lost {
+            let before = of_worker.entry(worker).or_default();
+            *before += 1;
+            keep[i] = *before <= most;
+        }
         let (mut entries, mut calls) = (keep.iter(), keep.iter());
         self.entries.retain(|_| entries.next().is_none_or(|keep| *keep));
         self.calls.retain(|_| calls.next().is_none_or(|keep| *keep));

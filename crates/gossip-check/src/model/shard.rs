@@ -98,7 +98,7 @@ pub struct ShardState<'a> {
     pub end: Known<Key<'a>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ShardInput<'a> {
     /// Registered, or split off; `cursor` is unknown where a child inherits its parent's, `fence` where a run was deleted
     /// before: it then begins at the highest of the tenant's deleted runs.
@@ -125,7 +125,7 @@ pub enum ShardInput<'a> {
 }
 
 /// What is done under a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Write<'a> {
     Renew,
     Checkpoint(Key<'a>),
@@ -136,7 +136,7 @@ pub enum Write<'a> {
     SplitResidual(Key<'a>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ShardOutput<'a> {
     Done,
     Granted { fence: Known<i64>, cursor: Known<Key<'a>>, granted: Option<i64>, deadline: Known<i64> },
@@ -146,7 +146,7 @@ pub enum ShardOutput<'a> {
 }
 
 /// A shard as a read shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Record<'a> {
     pub status: Known<Status>,
     pub fence: Known<i64>,

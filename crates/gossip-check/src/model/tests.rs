@@ -1,5 +1,7 @@
 //! The shard as a sequential machine, and histories of it as a whole.
 
+use std::collections::BTreeSet;
+
 use super::{
     Known, Lease, LostFences, Record, Shard, ShardInput as In, ShardOutput as Out, ShardState, Status, Write, shards,
 };
@@ -264,6 +266,44 @@ fn the_end_of_a_run_ends_each_of_its_shards() {
     assert_eq!(validity(&[&begin[..], &cancel("ok"), &acquire].concat()), Validity::False);
     assert_eq!(validity(&[&begin[..], &cancel("info"), &acquire].concat()), Validity::True);
     assert_eq!(validity(&[&begin[..], &acquire, &cancel("ok")].concat()), Validity::True);
+}
+
+#[test]
+fn of_equal_lost_grants_no_more_are_kept_than_can_matter() {
+    let claim = |i: usize| format!(":run \"r\" :worker \"w{}\" :op-id \"claim {i}\"", i % 3);
+    let acquire = |i: usize| format!(":shard \"s\" :worker \"w{}\" :op-id \"acquire {i}\"", i % 3);
+    let texts: Vec<(&str, String)> = (0..40).flat_map(|i| [("claim", claim(i)), ("acquire", acquire(i))]).collect();
+    let lost = texts.iter().zip(10..).map(|((f, text), process)| (process, "invoke", *f, text.as_str()));
+    let told = |fence: &'static str| [(1, "invoke", "acquire", ACQUIRE_B), (1, "ok", "acquire", fence)];
+    let begin = [(0, "invoke", "register", REGISTER), (0, "ok", "register", REGISTER)];
+    let kept = |fence| {
+        let ops: Vec<_> = begin.into_iter().chain(lost.clone()).chain(told(fence)).collect();
+        let ops = history(&ops);
+        assert_eq!(check_shards(&ops, Limits::default()).unwrap().validity, Validity::True);
+        let shards = shards(&ops).unwrap();
+        let lost = shards[0].entries.iter().zip(&shards[0].calls).filter(|(entry, _)| entry.answered.is_none());
+        lost.map(|(_, call)| call.at).collect::<BTreeSet<_>>()
+    };
+    // The first two fences were made by some of them, and without any one of these two more are left.
+    assert_eq!(kept(r#":shard "s" :worker "b" :op-id "2" :fence 3 :cursor nil"#), [2, 3, 4].into());
+    assert_eq!(kept(r#":shard "s" :worker "b" :op-id "2" :fence 1 :cursor nil"#), [].into());
+    // Which fence it is nobody tells.
+    assert_eq!(kept(r#":shard "s" :worker "b" :op-id "2" :cursor nil"#).len(), 80);
+}
+
+/// With every try held against every other one this would not come to an end.
+#[test]
+fn one_op_id_may_ask_for_very_many_things() {
+    const MANY: usize = 100_000;
+    let release = |i: usize| format!(":shard \"s{}\" :worker \"a\" :fence 1 :op-id \"1\" :n {i}", i % 10);
+    let text: Vec<String> = (0..MANY).chain(0..MANY).map(release).collect();
+    let ops: Vec<_> = text
+        .iter()
+        .flat_map(|text| [(0, "invoke", "release", text.as_str()), (0, "ok", "release", text.as_str())])
+        .collect();
+    let ops = history(&ops);
+    // The second time each is a replay.
+    assert_eq!(shards(&ops).unwrap().iter().map(|shard| shard.entries.len()).sum::<usize>(), MANY);
 }
 
 #[test]

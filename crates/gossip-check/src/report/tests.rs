@@ -1,5 +1,5 @@
 use super::*;
-use crate::history::{Op, Value, read_str};
+use crate::history::{Op, OpType, Value, read_str};
 use crate::invariants::Invariant;
 use crate::invariants::build::*;
 use crate::judge::{Linearizability, MustHappen, Options, Validity, Verdict, judge};
@@ -21,7 +21,7 @@ fn run() -> RunInfo {
 fn bad() -> Vec<Op> {
     let other = acquire("x", 1).input("shard", "t").input("op-id", "other");
     history(&[
-        register(&[("s", None, None), ("t", None, None)]).into(),
+        register(&[("s", None, Some("40")), ("t", Some("40"), None)]).into(),
         other.into(),
         acquire("a", 1).into(),
         Part::Nemesis("pause", Value::from(vec!["n1"])),
@@ -172,4 +172,22 @@ fn results_are_edn() {
         op.value.get("checks").and_then(|c| c.get("G1")?.get("valid?").cloned()),
         Some(Value::keyword("unknown"))
     );
+}
+
+#[test]
+fn of_calls_that_were_never_answered_a_trace_has_those_that_it_needs() {
+    let lost = |i: i64| Part::One(acquire("c", 2).input("op-id", format!("lost {i}")).lost().by(100 + i));
+    let mut parts: Vec<Part> = vec![register(&[("s", None, None)]).into(), acquire("a", 1).into()];
+    // One of them made the fence that nobody was told of.
+    parts.extend((0..500).map(lost));
+    parts.push(acquire("b", 3).into());
+    // There was no cursor yet.
+    parts.push(read_shard(Value::map([("cursor", "1f")])).into());
+    let ops = history(&parts);
+    let verdict = judge(&ops, &Options::default()).unwrap();
+    let violation = &verdict.linearizability.as_ref().unwrap().anomalies[0];
+    let trace = failing_trace(&ops, &verdict, "L", violation);
+    assert!(trace.fails_alone);
+    let fs: Vec<&str> = trace.ops.iter().filter(|op| op.typ == OpType::Invoke).map(|op| op.f.as_str()).collect();
+    assert_eq!(fs, ["register", "acquire", "acquire", "acquire", "read-shard"]);
 }

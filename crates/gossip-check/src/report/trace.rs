@@ -28,7 +28,7 @@ pub struct Trace<'a> {
 ///
 /// Nothing is left out of a part by trial for `L`: without a write, any read of what it wrote fails, which would be another
 /// fault. What the violation names is shown together with what brought the shard to the state before it, as far as that makes
-/// fences, ranges or ends, if this fails by itself.
+/// fences, ranges or ends, if this fails by itself. Of calls that were never answered those are left out that it does not need.
 pub fn failing_trace<'a>(ops: &'a [Op], verdict: &Verdict, id: &str, violation: &Violation) -> Trace<'a> {
     let named: BTreeSet<u64> = violation.ops.iter().copied().collect();
     let all = calls(ops).unwrap_or_default();
@@ -39,19 +39,20 @@ pub fn failing_trace<'a>(ops: &'a [Op], verdict: &Verdict, id: &str, violation: 
     let shown = |calls: &[Call<'a>], fails_alone| Trace { ops: with_faults(ops, calls), fails_alone };
     let Ok(invariant) = id.parse::<Invariant>() else {
         let judge = Culprit { options: linearizability(), culprit: violation.ops.last().copied() };
-        let founded = founded(&all, &narrow, is_named);
-        let alone = founded.len() <= MOST_TO_SHRINK && judge.still_there(&founded);
-        return if alone { shown(&founded, true) } else { shown(&narrow, false) };
+        let (open, told): (Vec<Call<'a>>, Vec<Call<'a>>) =
+            founded(&all, &narrow, is_named).into_iter().partition(|c| c.open() && !is_named(c));
+        let alone = told.len() <= MOST_TO_SHRINK && judge.still_there(&[&told[..], &open].concat());
+        return if alone { shown(&judge.with_few(told, open), true) } else { shown(&narrow, false) };
     };
     let judge = Culprit { options: options(invariant, verdict), culprit: violation.ops.last().copied() };
     if judge.still_there(&narrow) {
-        return shown(&judge.shrink(narrow), true);
+        return shown(&judge.shrink(&[], narrow), true);
     }
     let shards: HashSet<Name<'_>> = narrow.iter().filter_map(Call::shard).collect();
     let is_near = |c: &Call<'_>| c.shard().is_some_and(|s| shards.contains(&s)) || c.f() == "register" || is_named(c);
     let near: Vec<Call<'a>> = all.iter().filter(|c| is_near(c)).copied().collect();
     if judge.still_there(&near) {
-        let small = judge.shrink(near);
+        let small = judge.shrink(&[], near);
         // What could not be made small would bury the calls that matter.
         if small.len() <= MOST_TO_SHRINK {
             return shown(&small, true);
@@ -105,15 +106,25 @@ impl Culprit {
         verdict.violations().any(|(_, v)| v.ops.last().copied() == self.culprit)
     }
 
-    /// Leaves out calls as long as the rest still shows it: large stretches first, single calls last.
-    fn shrink<'a>(&self, mut calls: Vec<Call<'a>>) -> Vec<Call<'a>> {
+    /// These calls with as few of the others as it takes.
+    fn with_few<'a>(&self, calls: Vec<Call<'a>>, others: Vec<Call<'a>>) -> Vec<Call<'a>> {
+        if others.is_empty() || self.still_there(&calls) {
+            return calls;
+        }
+        let few = self.shrink(&calls, others);
+        [calls, few].concat()
+    }
+
+    /// Leaves out calls as long as the rest, together with what is `fixed`, still shows it: large stretches first, single calls
+    /// last.
+    fn shrink<'a>(&self, fixed: &[Call<'a>], mut calls: Vec<Call<'a>>) -> Vec<Call<'a>> {
         let mut stretch = calls.len() / 2;
         while stretch > 0 {
             let mut at = 0;
             while at < calls.len() {
                 let upto = calls.len().min(at + stretch);
                 let fewer: Vec<Call<'a>> = calls[..at].iter().chain(&calls[upto..]).copied().collect();
-                if self.still_there(&fewer) {
+                if self.still_there(&[fixed, &fewer].concat()) {
                     calls = fewer;
                 } else {
                     at = upto;

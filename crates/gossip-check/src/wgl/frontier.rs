@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::budget::Meter;
 use super::{Entry, Model};
 
 /// Configurations alive at a time beyond which it gives up.
@@ -17,17 +18,17 @@ pub(super) struct Standing<S> {
     pub(super) early: BTreeSet<usize>,
 }
 
-/// All standings just before a moment; none when there are too many, or when it takes more steps than it may. A step is one
-/// operation tried in one configuration.
+/// All standings just before a moment; none when there are too many, or when it takes more than it may.
 pub(super) fn standings<M: Model>(
     model: &M,
     entries: &[Entry<M::Input, M::Output>],
     until: u64,
-    mut steps: u64,
+    mut meter: Meter,
 ) -> Option<Vec<Standing<M::State>>> {
     let mut alive = vec![Standing { state: model.init(), early: BTreeSet::new() }];
     let mut pending: Vec<usize> = Vec::new();
     for (_, is_answer, operation) in events(entries, until) {
+        meter.work(1).ok()?;
         if !is_answer {
             pending.push(operation);
             continue;
@@ -35,7 +36,7 @@ pub(super) fn standings<M: Model>(
         let mut next = HashSet::new();
         for standing in alive {
             let place = Placing { model, entries, pending: &pending };
-            place.until_placed(standing, operation, &mut next, &mut steps)?;
+            place.until_placed(standing, operation, &mut next, &mut meter)?;
         }
         pending.retain(|p| *p != operation);
         alive = next.into_iter().collect();
@@ -67,17 +68,17 @@ impl<M: Model> Placing<'_, M> {
         from: Standing<M::State>,
         operation: usize,
         placed: &mut HashSet<Standing<M::State>>,
-        steps: &mut u64,
+        meter: &mut Meter,
     ) -> Option<()> {
         let mut seen = HashSet::new();
         let mut todo = vec![from];
         while let Some(mut standing) = todo.pop() {
-            *steps = steps.checked_sub(self.pending.len() as u64)?;
+            meter.work(1).ok()?;
             if standing.early.remove(&operation) {
                 placed.insert(standing);
                 continue;
             }
-            for next in self.after(&standing) {
+            for next in self.after(&standing, meter)? {
                 if seen.insert(next.clone()) {
                     todo.push(next);
                 }
@@ -86,15 +87,17 @@ impl<M: Model> Placing<'_, M> {
         Some(())
     }
 
-    fn after(&self, standing: &Standing<M::State>) -> Vec<Standing<M::State>> {
+    fn after(&self, standing: &Standing<M::State>, meter: &mut Meter) -> Option<Vec<Standing<M::State>>> {
         let mut all = Vec::new();
         for p in self.pending.iter().filter(|p| !standing.early.contains(p)) {
+            meter.work(1).ok()?;
             let entry = &self.entries[*p];
             let Some(state) = self.model.step(&standing.state, &entry.input, entry.output.as_ref()) else { continue };
             let is_idle = state == standing.state;
             if is_idle && entry.answered.is_none() {
                 continue;
             }
+            meter.work(standing.early.len()).ok()?;
             let mut early = standing.early.clone();
             early.insert(*p);
             // What is spent is as good as not placed, and there would be a standing for each subset of it.
@@ -105,10 +108,10 @@ impl<M: Model> Placing<'_, M> {
             let next = Standing { state, early };
             // A read that fits may as well be placed at once: it is in nobody's way.
             if is_idle && self.model.is_read(&entry.input) {
-                return vec![next];
+                return Some(vec![next]);
             }
             all.push(next);
         }
-        all
+        Some(all)
     }
 }

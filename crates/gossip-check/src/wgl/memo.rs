@@ -8,12 +8,64 @@ use hashbrown::HashTable;
 /// A state that was met, by number.
 pub(super) type StateId = u32;
 
+/// A set of small numbers of which few are in it: words, and above them one bit for each word that is not zero.
+#[derive(Debug)]
+struct Sparse {
+    words: Vec<u64>,
+    summary: Vec<u64>,
+}
+
+impl Sparse {
+    fn new(most: usize) -> Self {
+        let words = most.div_ceil(64);
+        Self { words: vec![0; words], summary: vec![0; words.div_ceil(64)] }
+    }
+
+    fn set(&mut self, bit: usize) {
+        self.words[bit / 64] |= 1 << (bit % 64);
+        self.summary[bit / 4096] |= 1 << (bit / 64 % 64);
+    }
+
+    fn clear(&mut self, bit: usize) {
+        let word = &mut self.words[bit / 64];
+        *word &= !(1 << (bit % 64));
+        if *word == 0 {
+            self.summary[bit / 4096] &= !(1 << (bit / 64 % 64));
+        }
+    }
+
+    fn used(&self) -> impl Iterator<Item = usize> {
+        self.summary.iter().enumerate().flat_map(|(i, word)| bits(*word).map(move |bit| 64 * i + bit))
+    }
+
+    /// The shortest words that tell this set from any other.
+    fn write(&self, out: &mut Vec<u64>) {
+        let len = self.summary.len() - self.summary.iter().rev().take_while(|word| **word == 0).count();
+        for (i, summary) in self.summary[..len].iter().enumerate() {
+            out.push(*summary);
+            out.extend(bits(*summary).map(|bit| self.words[64 * i + bit]));
+        }
+    }
+}
+
+/// The places of a word's ones.
+fn bits(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(bit)
+    })
+}
+
 /// Which operations are placed. Answered ones are numbered in order of invocation, so that all but a short window of them
 /// is full or empty; open ones have words of their own, since they would keep that window open for ever.
 #[derive(Debug)]
 pub(super) struct Placed {
     answered: Vec<u64>,
     open: Vec<u64>,
+    /// Of the open ones those that are not spent: the others make no difference to what is still to come.
+    live: Sparse,
+    live_count: usize,
     /// The first word of `answered` that is not full.
     base: usize,
     /// How many answered operations are placed.
@@ -22,7 +74,14 @@ pub(super) struct Placed {
 
 impl Placed {
     pub(super) fn new(answered: usize, open: usize) -> Self {
-        Self { answered: vec![0; answered.div_ceil(64) + 1], open: vec![0; open.div_ceil(64)], base: 0, count: 0 }
+        Self {
+            answered: vec![0; answered.div_ceil(64) + 1],
+            open: vec![0; open.div_ceil(64)],
+            live: Sparse::new(open),
+            live_count: 0,
+            base: 0,
+            count: 0,
+        }
     }
 
     pub(super) fn set_answered(&mut self, bit: usize) {
@@ -51,9 +110,27 @@ impl Placed {
         self.open[bit / 64] & (1 << (bit % 64)) != 0
     }
 
-    /// Writes the shortest words that tell this set from any other, but for the open operations that are spent: these make no
-    /// difference to what is still to come.
-    fn words(&self, spent: &[u64], out: &mut Vec<u64>) {
+    pub(super) fn set_live(&mut self, bit: usize) {
+        self.live.set(bit);
+        self.live_count += 1;
+    }
+
+    pub(super) fn clear_live(&mut self, bit: usize) {
+        self.live.clear(bit);
+        self.live_count -= 1;
+    }
+
+    pub(super) fn live_count(&self) -> usize {
+        self.live_count
+    }
+
+    /// The open operations that are placed and not spent, by bit.
+    pub(super) fn live(&self) -> impl Iterator<Item = usize> {
+        self.live.used().flat_map(|word| bits(self.live.words[word]).map(move |bit| 64 * word + bit))
+    }
+
+    /// Writes the shortest words that tell this set from any other, but for the open operations that are spent.
+    fn words(&self, out: &mut Vec<u64>) {
         out.push((self.base as u64) << 32 | u64::from(self.count));
         let mut left = self.count - 64 * self.base as u32;
         for word in &self.answered[self.base..] {
@@ -63,11 +140,7 @@ impl Placed {
             out.push(*word);
             left -= word.count_ones();
         }
-        let answered = out.len();
-        out.extend(self.open.iter().zip(spent).map(|(open, spent)| open & !spent));
-        while out.len() > answered && out.last() == Some(&0) {
-            out.pop();
-        }
+        self.live.write(out);
     }
 }
 
@@ -84,9 +157,6 @@ struct Config {
 pub(super) struct Memo<S> {
     hasher: FixedState,
     states: Vec<S>,
-    /// For each state the open operations that are spent in it, in so many words.
-    spent: Vec<u64>,
-    spent_words: usize,
     state_ids: HashTable<StateId>,
     configs: HashTable<Config>,
     words: Vec<u64>,
@@ -94,13 +164,10 @@ pub(super) struct Memo<S> {
 }
 
 impl<S: Eq + Hash> Memo<S> {
-    /// `open`: how many operations are open.
-    pub(super) fn new(open: usize) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             hasher: FixedState::default(),
             states: Vec::new(),
-            spent: Vec::new(),
-            spent_words: open.div_ceil(64),
             state_ids: HashTable::new(),
             configs: HashTable::new(),
             words: Vec::new(),
@@ -108,20 +175,14 @@ impl<S: Eq + Hash> Memo<S> {
         }
     }
 
-    /// The number of a state; equal states have the same. `is_spent` says of each open operation, by its bit, whether it is
-    /// spent in a state.
-    pub(super) fn state_id(&mut self, state: S, open: usize, is_spent: impl Fn(&S, usize) -> bool) -> StateId {
+    /// The number of a state; equal states have the same.
+    pub(super) fn state_id(&mut self, state: S) -> StateId {
         let hash = self.hasher.hash_one(&state);
         let states = &self.states;
         if let Some(id) = self.state_ids.find(hash, |id| states[*id as usize] == state) {
             return *id;
         }
         let id = states.len() as StateId;
-        let first = self.spent.len();
-        self.spent.resize(first + self.spent_words, 0);
-        for bit in (0..open).filter(|bit| is_spent(&state, *bit)) {
-            self.spent[first + bit / 64] |= 1 << (bit % 64);
-        }
         self.states.push(state);
         let (states, hasher) = (&self.states, &self.hasher);
         self.state_ids.insert_unique(hash, id, |id| hasher.hash_one(&states[*id as usize]));
@@ -135,8 +196,7 @@ impl<S: Eq + Hash> Memo<S> {
     /// Whether the configuration is new.
     pub(super) fn insert(&mut self, placed: &Placed, state: StateId) -> bool {
         self.scratch.clear();
-        let spent = state as usize * self.spent_words;
-        placed.words(&self.spent[spent..spent + self.spent_words], &mut self.scratch);
+        placed.words(&mut self.scratch);
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u32(state);
         for word in &self.scratch {
@@ -159,7 +219,7 @@ impl<S: Eq + Hash> Memo<S> {
     /// Bytes held, not counting what states own elsewhere.
     pub(super) fn bytes(&self) -> usize {
         self.configs.capacity() * (size_of::<Config>() + 1)
-            + (self.words.capacity() + self.spent.capacity()) * size_of::<u64>()
+            + self.words.capacity() * size_of::<u64>()
             + self.states.capacity() * (size_of::<S>() + size_of::<StateId>())
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! J. M. Wing, C. Gong, "Testing and Verifying Concurrent Objects", 1993. G. Lowe, "Testing for Linearizability", 2017.
 
+mod budget;
 mod claims;
 mod events;
 mod explain;
@@ -24,15 +25,16 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use search::{Budget, End, Search};
+use budget::Budget;
+use search::{End, Search};
 
 pub use shards::{Anomaly, ShardsChecked, check_shards};
 
 /// A sequential specification.
 pub trait Model {
     type State: Clone + Eq + Hash + Debug;
-    type Input: Clone + Eq + Debug;
-    type Output: Clone + Eq + Debug;
+    type Input: Clone + Eq + Hash + Debug;
+    type Output: Clone + Eq + Hash + Debug;
 
     fn init(&self) -> Self::State;
 
@@ -63,7 +65,7 @@ pub struct Entry<I, O> {
     pub output: Option<O>,
 }
 
-/// When to give up.
+/// When to give up. The time holds for all of a check: for making ready, for the search, and for making small what fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub time: Duration,
@@ -110,10 +112,10 @@ pub const STATES_SHOWN: usize = 8;
 ///
 /// Equal times count as concurrent.
 pub fn check<M: Model>(model: &M, entries: &[Entry<M::Input, M::Output>], limits: Limits) -> Outcome<M::State> {
-    let budget = Budget { deadline: Instant::now() + limits.time, memory: limits.memory, steps: u64::MAX };
-    match Search::new(model, entries, model.init(), budget).run() {
-        End::Found(order) => Outcome::Linearizable(order),
-        End::Stuck(stuck) => Outcome::Illegal(explain::failure(model, entries, stuck, limits)),
-        End::Exhausted(what) => Outcome::Unknown(what),
+    let budget = Budget { deadline: Instant::now() + limits.time, memory: limits.memory, work: u64::MAX };
+    match Search::run(model, entries, model.init(), budget) {
+        (End::Found(order), _) => Outcome::Linearizable(order),
+        (End::Stuck(stuck), work) => Outcome::Illegal(explain::failure(model, entries, stuck, budget, work)),
+        (End::Exhausted(what), _) => Outcome::Unknown(what),
     }
 }

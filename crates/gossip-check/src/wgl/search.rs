@@ -1,13 +1,14 @@
 //! The search: places one operation after the other, takes back what leads nowhere.
 
-use std::time::Instant;
+use std::hash::Hash;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::budget::{Budget, Meter};
 use super::events::{Events, Place};
 use super::memo::{Memo, Placed, StateId};
 use super::{Entry, Exhausted, Model, STATES_SHOWN};
-
-/// The clock and the memory are looked at once in so many steps.
-const STEPS_BETWEEN_LOOKS: u64 = 1024;
 
 /// Where the search got stuck for good.
 #[derive(Debug, Clone)]
@@ -33,13 +34,15 @@ enum Bit {
     Open(usize, Option<usize>),
 }
 
-/// When a search gives up.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
-    pub(super) deadline: Instant,
-    /// Bytes.
-    pub(super) memory: usize,
-    pub(super) steps: u64,
+/// An operation that was placed.
+#[derive(Debug)]
+struct Step {
+    operation: usize,
+    before: StateId,
+    /// Open operations placed earlier that are spent since, by bit.
+    spent: Vec<usize>,
+    /// How many open operations had been set aside before.
+    aside: usize,
 }
 
 pub(super) struct Search<'a, M: Model> {
@@ -52,64 +55,76 @@ pub(super) struct Search<'a, M: Model> {
     placed: Placed,
     memo: Memo<M::State>,
     state: StateId,
-    /// Operations placed, with the state before each.
-    path: Vec<(usize, StateId)>,
-    budget: Budget,
-    steps: u64,
+    path: Vec<Step>,
+    /// Open operations that were not placed and are spent: nobody need pass by them any more.
+    aside: Vec<usize>,
+    meter: Meter,
     furthest: u32,
     stuck: Option<(usize, Vec<usize>, Vec<StateId>)>,
 }
 
 impl<'a, M: Model> Search<'a, M> {
-    pub(super) fn new(model: &'a M, entries: &'a [Entry<M::Input, M::Output>], init: M::State, budget: Budget) -> Self {
-        let (bits, answered, open) = number(entries);
-        let mut search = Self {
+    /// Looks for one linearization, and says how much work that was.
+    pub(super) fn run(
+        model: &'a M,
+        entries: &'a [Entry<M::Input, M::Output>],
+        init: M::State,
+        budget: Budget,
+    ) -> (End<M::State>, u64) {
+        let mut meter = Meter::new(budget);
+        let numbered = match number(entries, &mut meter) {
+            Ok(numbered) => numbered,
+            Err(what) => return (End::Exhausted(what), meter.spent()),
+        };
+        let mut search = Self::new(model, entries, init, numbered, meter);
+        let end = search.look().unwrap_or_else(End::Exhausted);
+        (end, search.meter.spent())
+    }
+
+    fn new(
+        model: &'a M,
+        entries: &'a [Entry<M::Input, M::Output>],
+        init: M::State,
+        (bits, answered, open): Numbered,
+        meter: Meter,
+    ) -> Self {
+        let mut memo = Memo::new();
+        Self {
             model,
             entries,
             events: Events::new(entries),
             bits,
             placed: Placed::new(answered, open.len()),
-            memo: Memo::new(open.len()),
+            state: memo.state_id(init),
+            memo,
             open,
-            state: 0,
             path: Vec::new(),
-            budget,
-            steps: 0,
+            aside: Vec::new(),
+            meter,
             furthest: 0,
             stuck: None,
-        };
-        search.state = search.state_id(init);
-        search
+        }
     }
 
-    fn state_id(&mut self, state: M::State) -> StateId {
-        let Self { model, entries, open, memo, .. } = self;
-        memo.state_id(state, open.len(), |state, bit| {
-            let entry = &entries[open[bit]];
-            model.is_spent(state, &entry.input, entry.output.as_ref())
-        })
-    }
-
-    /// Looks for one linearization.
-    pub(super) fn run(&mut self) -> End<M::State> {
+    fn look(&mut self) -> Result<End<M::State>, Exhausted> {
         let mut place = self.events.first();
         while !self.events.all_answers_lifted() {
-            match self.advance(place) {
-                Ok(Some(next)) => place = next,
-                Ok(None) => return End::Stuck(self.stuck()),
-                Err(what) => return End::Exhausted(what),
+            match self.advance(place)? {
+                Some(next) => place = next,
+                None => return Ok(End::Stuck(self.stuck())),
             }
         }
-        End::Found(self.placed_so_far())
+        Ok(End::Found(self.placed_so_far()))
     }
 
     /// One step at a place of the list: the place to go on from, or none when everything has been tried.
     fn advance(&mut self, place: Place) -> Result<Option<Place>, Exhausted> {
-        self.look_at_limits()?;
+        self.meter.work(1)?;
         if self.events.is_invocation(place) {
-            if self.try_place(place) {
+            if self.try_place(place)? {
                 return Ok(Some(self.events.first()));
             }
+            // An operation that was just set aside still knows its place.
             return Ok(Some(self.events.next(place)));
         }
         // An answer, or the end: what was invoked before it has been tried.
@@ -119,58 +134,91 @@ impl<'a, M: Model> Search<'a, M> {
         Ok(self.take_back())
     }
 
-    fn try_place(&mut self, operation: usize) -> bool {
+    fn try_place(&mut self, operation: usize) -> Result<bool, Exhausted> {
         let entry = &self.entries[operation];
         let is_open = entry.answered.is_none();
+        let before = self.memo.state(self.state);
+        if is_open && self.model.is_spent(before, &entry.input, entry.output.as_ref()) {
+            self.events.lift(operation);
+            self.aside.push(operation);
+            return Ok(false);
+        }
         if let Bit::Open(_, Some(twin)) = self.bits[operation]
             && !self.placed.has_open(twin)
         {
-            return false;
+            return Ok(false);
         }
-        let before = self.memo.state(self.state);
-        let Some(after) = self.model.step(before, &entry.input, entry.output.as_ref()) else { return false };
+        let Some(after) = self.model.step(before, &entry.input, entry.output.as_ref()) else { return Ok(false) };
         // What need not happen and changes nothing did not happen.
         if is_open && after == *before {
-            return false;
+            return Ok(false);
         }
-        let after = self.state_id(after);
-        self.set(operation);
-        if !self.memo.insert(&self.placed, after) {
-            self.clear(operation);
-            return false;
+        let after = self.memo.state_id(after);
+        let spent = self.place(operation, after)?;
+        let is_new = self.memo.insert(&self.placed, after);
+        let step = Step { operation, before: self.state, spent, aside: self.aside.len() };
+        if !is_new {
+            self.unplace(&step);
+            return Ok(false);
         }
-        self.path.push((operation, self.state));
+        self.meter.memory(self.memo.bytes())?;
+        self.path.push(step);
         self.state = after;
         self.events.lift(operation);
-        true
+        Ok(true)
+    }
+
+    /// Counts the operation among those placed. Gives the open ones, by bit, that are spent in the state that it leads to.
+    fn place(&mut self, operation: usize, after: StateId) -> Result<Vec<usize>, Exhausted> {
+        let mut spent = Vec::new();
+        match self.bits[operation] {
+            Bit::Answered(bit) => self.placed.set_answered(bit),
+            Bit::Open(bit, _) => {
+                self.placed.set_open(bit);
+                self.placed.set_live(bit);
+            }
+        }
+        if after != self.state {
+            self.meter.work(self.placed.live_count())?;
+            let state = self.memo.state(after);
+            let is_spent = |bit: &usize| {
+                let entry = &self.entries[self.open[*bit]];
+                self.model.is_spent(state, &entry.input, entry.output.as_ref())
+            };
+            spent.extend(self.placed.live().filter(is_spent));
+            spent.iter().for_each(|bit| self.placed.clear_live(*bit));
+        }
+        Ok(spent)
+    }
+
+    fn unplace(&mut self, step: &Step) {
+        step.spent.iter().for_each(|bit| self.placed.set_live(*bit));
+        match self.bits[step.operation] {
+            Bit::Answered(bit) => self.placed.clear_answered(bit),
+            Bit::Open(bit, _) => {
+                self.placed.clear_open(bit);
+                self.placed.clear_live(bit);
+            }
+        }
     }
 
     /// Takes back the last operation that something else could have been placed instead of.
     fn take_back(&mut self) -> Option<Place> {
         loop {
-            let (operation, before) = self.path.pop()?;
-            let was_idle = self.state == before;
-            self.events.put_back(operation);
-            self.clear(operation);
-            self.state = before;
-            // A read that fits is in nobody's way: what failed with it fails without it.
-            if !(was_idle && self.model.is_read(&self.entries[operation].input)) {
-                return Some(self.events.next(operation));
+            let step = self.path.pop()?;
+            // In the opposite order of lifting, as the list needs it.
+            while self.aside.len() > step.aside {
+                let operation = self.aside.pop()?;
+                self.events.put_back(operation);
             }
-        }
-    }
-
-    fn set(&mut self, operation: usize) {
-        match self.bits[operation] {
-            Bit::Answered(bit) => self.placed.set_answered(bit),
-            Bit::Open(bit, _) => self.placed.set_open(bit),
-        }
-    }
-
-    fn clear(&mut self, operation: usize) {
-        match self.bits[operation] {
-            Bit::Answered(bit) => self.placed.clear_answered(bit),
-            Bit::Open(bit, _) => self.placed.clear_open(bit),
+            let was_idle = self.state == step.before;
+            self.events.put_back(step.operation);
+            self.unplace(&step);
+            self.state = step.before;
+            // A read that fits is in nobody's way: what failed with it fails without it.
+            if !(was_idle && self.model.is_read(&self.entries[step.operation].input)) {
+                return Some(self.events.next(step.operation));
+            }
         }
     }
 
@@ -198,44 +246,32 @@ impl<'a, M: Model> Search<'a, M> {
     }
 
     fn placed_so_far(&self) -> Vec<usize> {
-        self.path.iter().map(|(operation, _)| *operation).collect()
-    }
-
-    fn look_at_limits(&mut self) -> Result<(), Exhausted> {
-        self.steps += 1;
-        if self.steps > self.budget.steps {
-            return Err(Exhausted::Time);
-        }
-        if !self.steps.is_multiple_of(STEPS_BETWEEN_LOOKS) {
-            return Ok(());
-        }
-        if self.memo.bytes() > self.budget.memory {
-            return Err(Exhausted::Memory);
-        }
-        if Instant::now() > self.budget.deadline {
-            return Err(Exhausted::Time);
-        }
-        Ok(())
+        self.path.iter().map(|step| step.operation).collect()
     }
 }
 
-/// Numbers the operations: bits, how many were answered, which are open.
-fn number<I: Eq, O: Eq>(entries: &[Entry<I, O>]) -> (Vec<Bit>, usize, Vec<usize>) {
+/// Bits, how many operations were answered, which are open.
+type Numbered = (Vec<Bit>, usize, Vec<usize>);
+
+/// Numbers the operations.
+fn number<I: Eq + Hash, O: Eq + Hash>(entries: &[Entry<I, O>], meter: &mut Meter) -> Result<Numbered, Exhausted> {
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|i| entries[*i].invoked);
     let mut bits = vec![Bit::Answered(0); entries.len()];
     let mut answered = 0;
     let mut open: Vec<usize> = Vec::new();
+    let mut last: HashMap<(&I, Option<&O>), usize, FixedState> = HashMap::default();
     for i in order {
+        meter.work(1)?;
         let entry = &entries[i];
         if entry.answered.is_some() {
             bits[i] = Bit::Answered(answered);
             answered += 1;
             continue;
         }
-        let equal = |o: &usize| entries[*o].input == entry.input && entries[*o].output == entry.output;
-        bits[i] = Bit::Open(open.len(), open.iter().rposition(equal));
+        let twin = last.insert((&entry.input, entry.output.as_ref()), open.len());
+        bits[i] = Bit::Open(open.len(), twin);
         open.push(i);
     }
-    (bits, answered, open)
+    Ok((bits, answered, open))
 }

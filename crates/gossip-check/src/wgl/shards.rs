@@ -63,10 +63,14 @@ pub fn check_shards(ops: &[Op], limits: Limits) -> Result<ShardsChecked, History
         anomalies: Vec::new(),
         gave_up: Vec::new(),
     };
-    checked.anomalies = claims::granted_twice(&histories, &outcomes, limits, deadline);
-    if !checked.anomalies.is_empty() {
+    let claims = claims::granted_twice(&histories, &outcomes, limits, deadline);
+    if !claims.gave_up.is_empty() {
+        checked.validity = checked.validity.max(Validity::Unknown);
+    }
+    if !claims.anomalies.is_empty() {
         checked.validity = Validity::False;
     }
+    (checked.anomalies, checked.gave_up) = (claims.anomalies, claims.gave_up);
     for (history, outcome) in histories.iter().zip(outcomes) {
         match outcome {
             Outcome::Linearizable(_) => {}
@@ -81,6 +85,8 @@ pub fn check_shards(ops: &[Op], limits: Limits) -> Result<ShardsChecked, History
         }
     }
     checked.anomalies.sort_by(|a, b| a.shard.cmp(&b.shard));
+    checked.gave_up.sort_by(|(a, _), (b, _)| a.cmp(b));
+    checked.gave_up.dedup();
     Ok(checked)
 }
 

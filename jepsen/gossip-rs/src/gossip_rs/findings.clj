@@ -72,6 +72,7 @@
   [{:keys [coverage elle linearizable invariants] :as results}]
   (vec (remove nil?
                (concat (map #(str "coverage: " %) (:missing coverage))
+                       (map #(str "left out: " %) (get-in invariants [:judgement :N :left-out]))
                        (for [id (:required invariants)
                              :when (= :unknown (:valid? (get (:judgement invariants) id)))]
                          (str "coverage: " (name id) " is required, and there was nothing to check it by"))

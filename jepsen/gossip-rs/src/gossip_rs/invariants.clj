@@ -14,7 +14,8 @@
             [gossip-rs.invariants.s5 :as s5]
             [gossip-rs.invariants.s6 :as s6]
             [gossip-rs.invariants.s7 :as s7]
-            [gossip-rs.invariants.s8 :as s8]))
+            [gossip-rs.invariants.s8 :as s8]
+            [gossip-rs.names :as names]))
 
 (def catalogue
   "In the order of the report."
@@ -56,21 +57,26 @@
         :else                          :unknown))
 
 (defn judge
-  "Runs invariants (those of every history by default) over ops: {:S1 {:valid? :checks :violations} ...}."
+  "Runs invariants (those of every history by default) over ops: {:S1 {:valid? :checks :violations} ...}. What is about a name that
+  stands for several things is left out, and :N says so: {:valid? :unknown, :left-out [sentence]}."
   ([ops]
    (judge ops of-every-history))
   ([ops ids]
-   (let [facts  (facts/facts (h/index ops))
+   (let [{:keys [ops left-out]} (names/clear (h/index ops))
+         facts  (facts/facts ops)
          wanted (set ids)]
-     (into {}
+     (into (if (seq left-out)
+             {:N {:valid? :unknown, :checks 0, :violations [], :left-out left-out}}
+             {})
            (for [{:keys [id check]} catalogue
                  :when (wanted id)]
              (let [result (check facts)]
                [id (assoc result :valid? (verdict result))]))))))
 
 (defn valid?
-  "One verdict over a judgement. An invariant that had nothing to check counts only if it is required."
+  "One verdict over a judgement. An invariant that had nothing to check counts only if it is required; names that could not be
+  told apart always do."
   [judgement required]
   (merge-verdicts (for [[id {:keys [valid?]}] judgement
-                        :when (or (contains? (set required) id) (not= :unknown valid?))]
+                        :when (or (= :N id) (contains? (set required) id) (not= :unknown valid?))]
                     valid?)))

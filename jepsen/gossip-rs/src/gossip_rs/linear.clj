@@ -8,7 +8,8 @@
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts]
             [gossip-rs.invariants.oplog :as oplog]
-            [gossip-rs.model :as model]))
+            [gossip-rs.model :as model]
+            [gossip-rs.names :as names]))
 
 (def ^:private shard-fs
   #{:acquire :claim :renew :checkpoint :release :complete :park :unpark :split-replace :split-residual :read-shard})
@@ -221,9 +222,9 @@
   (part birth touched (remove #(= (:claim claim) (:claim %)) claims)))
 
 (defn shards
-  "{shard {:model :calls}}: every shard that was made or touched."
+  "{shard {:model :calls}}: every shard that was made or touched, but for those whose name stands for several."
   [ops]
-  (let [{:keys [calls] :as facts} (facts/facts ops)
+  (let [{:keys [calls] :as facts} (facts/facts (:ops (names/clear ops)))
         log    (oplog/op-log calls)
         lost-claim? #(and (= :claim (:f %)) (h/open? %))
         merged (merge-tries log (filter #(shard-fs (:f %)) calls))

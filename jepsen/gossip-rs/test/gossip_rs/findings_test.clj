@@ -51,3 +51,7 @@
                           "checker perf failed: boom"              {:perf {:valid? :unknown, :error {:cause "boom"}}}}]
     (testing text
       (is (some #(str/starts-with? % text) (findings/notes (merge clean results)))))))
+
+(deftest what-was-left-out-is-noted
+  (is (some #{"left out: run r: why"}
+            (findings/notes (assoc-in clean [:invariants :judgement :N] {:valid? :unknown, :left-out ["run r: why"]})))))

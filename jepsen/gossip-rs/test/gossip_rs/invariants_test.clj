@@ -68,7 +68,15 @@
     (is (false? (apply verdict :S1 (concat leases [(section "a" 1 10 21) (section "b" 2 20 30)]))))
     (testing "beyond the drift margin sections may overlap"
       (is (true? (apply verdict :S1 mad-clocks (concat leases [(section "a" 1 10 21) (section "b" 2 20 30)])))))
-    (is (true? (apply verdict :S1 (concat leases [(section "a" 1 10 21) (section "a" 1 20 30)]))))))
+    (is (true? (apply verdict :S1 (concat leases [(section "a" 1 10 21) (section "a" 1 20 30)]))))
+    (testing "b believes from its answer at 3 ms on"
+      (are [expected section] (= expected (verdict :S1 (first leases) (assoc-in (second leases) [:out :believed-until] 9000000) section))
+        false (section "a" 1 2000000 3000001)
+        true  (section "a" 1 2000000 3000000)
+        true  (section "b" 2 4000000 9500000)
+        ; one that was left late counts for as long as its holder believed
+        true  (assoc-in (section "a" 1 2000000 3000001) [:out :believed-until] 2900000)
+        false (assoc-in (section "a" 1 2000000 3000001) [:out :believed-until] 3000001)))))
 
 (deftest s2-fences
   (are [expected calls] (= expected (apply verdict :S2 calls))
@@ -254,3 +262,25 @@
     (is (= [3 5] (:at violation)))
     (is (= :checkpoint (:f (nth ops (last (:at violation))))))
     (is (re-find #"shard s: checkpoint of a under fence 1" (:message violation)))))
+
+(deftest s4-roots
+  (let [root (fn [shard start end] (register [shard start end]))]
+    (are [expected calls] (= expected (apply verdict :S4 calls))
+      false    [(root "s" "10" "30") (root "t" "20" "40")]
+      false    [(register ["s" "10" nil] ["t" "10" "18"])]
+      :unknown [(root "s" "10" "20") (root "t" "20" "40") (root "u" "50" nil)]
+      ; another answer to the same registration, one that was refused, one of which nobody knows, and another run
+      :unknown [(root "s" "10" "30") (root "s" "10" "30")]
+      :unknown [(root "s" "10" "30") (failed (root "t" "20" "40") :shard-overlap)]
+      :unknown [(root "s" "10" "30") (lost (root "t" "20" "40"))]
+      :unknown [(root "s" "10" "30") (assoc-in (root "t" "20" "40") [:in :run] "other")])))
+
+(deftest s8-what-was-deleted-is-not-missed
+  (let [root   (register ["s" "10" "40"])
+        delete (fn [run] {:f :delete-run, :in {:run run, :op-id run}})
+        gone   (failed (read-shard nil :final? true) :shard-not-found)]
+    (are [expected calls] (= expected (apply verdict :S8 calls))
+      false    [root gone (delete "r")]
+      :unknown [root (delete "r") gone]
+      :unknown [root (lost (delete "r")) (assoc gone :process 1)]
+      false    [root (delete "q") gone])))

@@ -61,3 +61,10 @@
     (is (true? (:valid? (agreement {} {:out (report "yes" {:G1 "-"})})))))
   (testing "a search that gave up contradicts nothing"
     (is (true? (:valid? (agreement {:linearizable false} {:exit 2, :out (report "unknown" {})}))))))
+
+(deftest names-that-one-judge-alone-could-not-tell-apart-are-a-gap
+  (let [unclear {:judgement (assoc all-true :N {:valid? :unknown})}
+        row     (str (report "yes" {}) "│ Names told apart (N)         │ UNKN   │      0 │\n")]
+    (is (= [] (:gaps (agreement unclear {:exit 2, :out row}))))
+    (is (= ["N was judged by one of us alone"] (:gaps (agreement unclear {}))))
+    (is (= ["N was judged by one of us alone"] (:gaps (agreement {} {:exit 2, :out row}))))))

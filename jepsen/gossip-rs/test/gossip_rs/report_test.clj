@@ -11,7 +11,7 @@
    :concurrency 10, :rate 50, :seed 1774, :digest "9f3c000000000000", :valid? false, :time-limit 60})
 
 (def bad
-  (history (register ["s" nil nil] ["t" nil nil])
+  (history (register ["s" nil "40"] ["t" "40" nil])
            (update (acquire "x" 1) :in assoc :shard "t" :op-id "other")
            (acquire "a" 1)
            {:process :nemesis, :type :info, :f :pause, :value ["n1"]}

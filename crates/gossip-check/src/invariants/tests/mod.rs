@@ -27,6 +27,7 @@ macro_rules! has_nothing_for {
 }
 
 mod cursors;
+mod names;
 mod op_ids;
 mod splits;
 
@@ -125,7 +126,15 @@ fn s1_sections_of_different_leases_must_not_overlap() {
     let (a, b) = (acquire_at("a", 1, 0, 1000), acquire_at("b", 2, 1000, 2000));
     accepts!(S1: a.clone(), b.clone(), section("a", 1, 10, 20), section("b", 2, 20, 30));
     rejects!(S1: a.clone(), b.clone(), section("a", 1, 10, 21), section("b", 2, 20, 30));
-    accepts!(S1: a, b, section("a", 1, 10, 21), section("a", 1, 20, 30));
+    accepts!(S1: a.clone(), b.clone(), section("a", 1, 10, 21), section("a", 1, 20, 30));
+    // b believes from its answer at 3 ms on.
+    let b = b.out("believed-until", 9_000_000);
+    rejects!(S1: a.clone(), b.clone(), section("a", 1, 2_000_000, 3_000_001));
+    accepts!(S1: a.clone(), b.clone(), section("a", 1, 2_000_000, 3_000_000));
+    accepts!(S1: a.clone(), b.clone(), section("b", 2, 4_000_000, 9_500_000));
+    // One that was left late counts for as long as its holder believed.
+    accepts!(S1: a.clone(), b.clone(), section("a", 1, 2_000_000, 3_000_001).out("believed-until", 2_900_000));
+    rejects!(S1: a, b, section("a", 1, 2_000_000, 3_000_001).out("believed-until", 3_000_001));
 }
 
 #[test]

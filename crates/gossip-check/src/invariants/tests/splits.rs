@@ -92,3 +92,16 @@ fn s4_a_lost_registration_may_or_may_not_have_happened() {
     // Asked again after a lost answer.
     accepts!(S4: register(&[("s", None, Some("40"))]).lost(), register(&[("s", None, Some("40"))]).by(1), read_run(vec![s()]).by(1));
 }
+
+#[test]
+fn s4_no_two_roots_of_a_run_overlap() {
+    let root = |shard: &str, start, end| register(&[(shard, start, end)]);
+    rejects!(S4: root("s", Some("10"), Some("30")), root("t", Some("20"), Some("40")));
+    rejects!(S4: register(&[("s", Some("10"), None), ("t", Some("10"), Some("18"))]));
+    has_nothing_for!(S4: root("s", Some("10"), Some("20")), root("t", Some("20"), Some("40")), root("u", Some("50"), None));
+    // Another answer to the same registration, one that was refused, one of which nobody knows, and another run.
+    has_nothing_for!(S4: root("s", Some("10"), Some("30")), root("s", Some("10"), Some("30")));
+    has_nothing_for!(S4: root("s", Some("10"), Some("30")), root("t", Some("20"), Some("40")).failed("shard-overlap"));
+    has_nothing_for!(S4: root("s", Some("10"), Some("30")), root("t", Some("20"), Some("40")).lost());
+    has_nothing_for!(S4: root("s", Some("10"), Some("30")), root("t", Some("20"), Some("40")).input("run", "other"));
+}

@@ -158,6 +158,10 @@
      :made        (vec made)
      :ranges      (ranges made)
      :runs        (shard-runs made calls)
+     ; Where the first deletion of each run was invoked, of those that may have happened.
+     :deleted-from (apply merge-with min {}
+                          (for [call calls :when (and (= :delete-run (:f call)) (not (h/failed? call)))]
+                            {(:run (:in call)) (:index call)}))
      :nemesis     (h/nemesis-ops ops)}))
 
 (defn known-shards
@@ -166,6 +170,13 @@
   (apply merge-with min {}
          (concat (for [{:keys [shard call]} made :when (h/ok? call)] {shard (:end call)})
                  (for [[shard calls] by-shard, call calls :when (h/ok? call)] {shard (:end call)}))))
+
+(defn may-be-gone?
+  "Whether a shard's run may have been deleted before a place; of a shard whose run is not known, any run."
+  [{:keys [runs deleted-from]} shard place]
+  (if-let [run (get runs shard)]
+    (< (get deleted-from run h/open-end) place)
+    (boolean (some #(< % place) (vals deleted-from)))))
 
 (defn fresh?
   "Whether a read promised to show the newest. One that was asked to be stale may show the past."

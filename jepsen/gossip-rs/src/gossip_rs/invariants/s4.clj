@@ -5,7 +5,11 @@
   parent's start never moves. Its end is the one it was made with or the lowest point at which a residual is known to have
   been split off before the split was invoked; it may be lower where a residual split was under way then, or was never
   answered. Each fresh read of a run is judged as a whole: leaves (all shards but Split ones) must not overlap, must lie
-  inside roots that may exist by then, and must cover every root whose registration was answered before the read was asked."
+  inside roots that may exist by then, and must cover every root whose registration was answered before the read was asked.
+
+  No two roots of a run overlap, whether or not anybody reads it: registrations that were answered are held against each other.
+  A run need not cover all keys, so that a gap between roots is none. That roots were compared counts for no check: it says
+  nothing of splits."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [bound end<= key< violation]]))
 
@@ -136,6 +140,30 @@
     (when-let [fault (read-fault roots call)]
       (violation (str "run " (:run (:in call)) ": " fault) (:end call)))))
 
+(defn- root-overlaps
+  "Roots of one run that own the same keys. A registration that was answered twice made its shards once."
+  [run roots]
+  (let [range-of (juxt :start :end)
+        ends     (fn [{:keys [call]}] (:end call))
+        once     (map #(apply min-key ends %) (vals (group-by (juxt :shard :start :end) roots)))]
+    (loop [[b & more] (sort-by (juxt (comp start-order range-of) :shard) once), reach nil, found []]
+      (cond (nil? b)     found
+            (nil? reach) (recur more b found)
+            :else
+            (recur more
+                   (if (end<= (:end reach) (:end b)) b reach)
+                   (cond-> found
+                     (or (nil? (:end reach)) (nil? (:start b)) (key< (:start b) (:end reach)))
+                     (conj (violation (str "run " run ": roots " (:shard reach) " " (show (range-of reach)) " and "
+                                           (:shard b) " " (show (range-of b)) " overlap")
+                                      (ends reach) (ends b)))))))))
+
+(defn- check-roots
+  [{:keys [made]}]
+  (for [[run roots] (group-by :run (filter #(and (:root? %) (:run %) (h/ok? (:call %))) made))]
+    {:violations (root-overlaps run roots)}))
+
 (defn check
   [facts]
-  (facts/tally (concat (check-splits facts) (check-reads facts))))
+  (facts/total (cons (facts/tally (concat (check-splits facts) (check-reads facts)))
+                     (check-roots facts))))

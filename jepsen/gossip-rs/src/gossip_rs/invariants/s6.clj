@@ -26,16 +26,15 @@
 
 (defn- never-read
   "Shards that are known and in no final read."
-  [{:keys [calls runs] :as facts}]
+  [facts]
   (let [sights  (final-records facts)
         last    (when (seq sights) (apply max-key :index (map :call sights)))
-        seen    (set (map (comp :shard :record) sights))
-        deleted (set (for [call calls :when (and (= :delete-run (:f call)) (not (h/failed? call)))] (:run (:in call))))]
+        seen    (set (map (comp :shard :record) sights))]
     (when last
       (for [[shard exists] (facts/known-shards facts)
             :when (not (or (< (:index last) exists)
                            (seen shard)
-                           (if-let [run (get runs shard)] (deleted run) (seq deleted))))]
+                           (facts/may-be-gone? facts shard h/open-end)))]
         (violation (str "shard " shard " is in no final read") exists (:end last))))))
 
 (defn- shards

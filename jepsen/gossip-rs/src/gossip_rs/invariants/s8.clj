@@ -3,7 +3,7 @@
 
   Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
   its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
-  must exist. An ended run must still be ended. What was acknowledged after a final read was asked proves nothing against it.
+  must exist, unless their run may have been deleted. An ended run must still be ended. What was acknowledged after a final read was asked proves nothing against it.
   Only fresh reads are judged: a stale one promises nothing."
   (:require [gossip-rs.errors :as errors]
             [gossip-rs.history :as h]
@@ -67,7 +67,7 @@
           :when (and (= :read-shard (:f call)) (:final? (:in call)) (h/failed? call) (facts/fresh? call)
                      (= :shard-not-found (errors/reason-of call)))
           :let  [exists (known (:shard (:in call)))]
-          :when (and exists (< exists (:index call)))]
+          :when (and exists (< exists (:index call)) (not (facts/may-be-gone? facts (:shard (:in call)) (:end call))))]
       (violation (str "shard " (:shard (:in call)) " is gone") exists (:completion call)))
     (for [call  (facts/final-reads facts :read-run)
           :let  [there (set (map :shard (:shards (:out call))))]
