@@ -18,17 +18,25 @@
         :when (not= (:calls part) (:calls without))]
     [shard without]))
 
+(defn- weighed
+  "The first two that need the claim, or else those of which two may: {:claim :needing}, {:claim :unknown}, or nil."
+  [claim candidates check]
+  (let [results (map (fn [[shard without]] [shard (check without)]) candidates)
+        of      (fn [verdict] (filter #(= verdict (:valid? (second %))) results))
+        needing (take 2 (of false))
+        unknown (when (< (count needing) 2) (of :unknown))]
+    (cond (= 2 (count needing))                               {:claim claim, :needing (vec needing)}
+          (< 1 (+ (count needing) (count unknown)))           {:claim claim, :unknown (vec unknown)})))
+
 (defn granted-twice
-  "Lost claims that two shards need: [{:claim call, :needing [[shard result] [shard result]]}]. `parts` are {shard part} that
-  each have an order; `check` searches one and gives {:valid? true, false or :unknown}, and more."
+  "Lost claims that two shards need: [{:claim call, :needing [[shard result] [shard result]]}], and those of which that is not
+  known: [{:claim call, :unknown [[shard result] ...]}]. `parts` are {shard part} that each have an order; `check` searches one
+  and gives {:valid? true, false or :unknown}, and more."
   [parts check]
   (let [parts (filter (comp pos? :lost val) parts)]
     (for [claim (sort-by :claim (vals (into {} (map (juxt :claim identity)) (mapcat (comp :claims val) parts))))
           :let  [candidates (touched claim parts)]
           :when (< 1 (count candidates))
-          :let  [needing (->> candidates
-                              (map (fn [[shard without]] [shard (check without)]))
-                              (filter (comp false? :valid? second))
-                              (take 2))]
-          :when (= 2 (count needing))]
-      {:claim claim, :needing (vec needing)})))
+          :let  [weighed (weighed claim candidates check)]
+          :when weighed]
+      weighed)))

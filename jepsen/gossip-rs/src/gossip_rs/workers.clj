@@ -65,9 +65,15 @@
       this
       (Driver. (worker/learn-drive state event) nil))))
 
+(def ^:private drive-interval-s
+  "Between two operations of all drivers. Where everything is refused at once they would else fill the history with refusals
+  that no checker can read."
+  0.01)
+
 (defn drivers
   "After the faults: drives every shard to its end, each thread its share."
   [plan seed threads]
-  (apply gen/any
-         (for [thread (range threads)]
-           (gen/on-threads #{thread} (->Driver (worker/driver plan seed thread threads) nil)))))
+  (gen/delay drive-interval-s
+             (apply gen/any
+                    (for [thread (range threads)]
+                      (gen/on-threads #{thread} (->Driver (worker/driver plan seed thread threads) nil))))))

@@ -36,6 +36,10 @@
     (testing what
       (is (false? (:valid? (knossos/check-ops (apply b/history (b/register ["s" nil nil]) ops) limit-ms)))))))
 
+(deftest what-there-was-no-time-for-is-unknown
+  (let [ops (b/history (b/register ["s" nil nil]) (b/acquire "v" 1))]
+    (is (= [:unknown :time-limit-for-all] ((juxt :valid? (comp :cause #(get % "s") :unknown)) (knossos/check-ops ops 0))))))
+
 (deftest a-lost-claim-may-explain-a-gap
   (let [claim {:f :claim, :in {:run "r", :worker "u", :op-id "c"}, :type :info, :error [:transport ""]}
         grant (fn [n] (assoc-in (b/acquire "w" n) [:out :cursor] nil))]

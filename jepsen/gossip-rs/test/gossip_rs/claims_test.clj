@@ -28,6 +28,18 @@
   (is (= [["c1" #{"a" "b"}]] (twice [(claim "w" "c1") (claim "v" "c2")] (write "a" "w") (write "b" "w")))
       "another worker's claim is no help"))
 
+(deftest a-claim-that-could-not-be-weighed-is-told
+  (let [told (fn [verdicts & calls]
+               (let [left (atom verdicts)]
+                 (for [found (claims/granted-twice (linear/shards (apply b/history (b/register ["a" "0" "1"] ["b" "0" "1"]) calls))
+                                                   (fn [_] (let [[verdict] @left] (swap! left rest) {:valid? verdict})))]
+                   (keys found))))
+        both [(claim "w" "c1") (write "a" "w") (write "b" "w")]]
+    (is (= [[:claim :unknown]] (apply told [:unknown :unknown] both)))
+    (is (= [[:claim :unknown]] (apply told [false :unknown] both)))
+    (is (= [[:claim :needing]] (apply told [false false] both)))
+    (is (empty? (apply told [true :unknown] both)) "one shard alone may have it")))
+
 (deftest a-claim-that-something-else-may-stand-for-is-not-needed
   (let [acquire (b/lost {:f :acquire, :in {:shard "b", :worker "w", :op-id "q"}})]
     (is (empty? (twice [(claim "w" "c1") acquire] (write "a" "w") (write "b" "w"))))))
