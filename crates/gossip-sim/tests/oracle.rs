@@ -203,6 +203,31 @@ fn every_true_answer_passes_and_every_untrue_refusal_is_noticed() {
 }
 
 #[test]
+fn a_claim_must_take_the_first_free_shard() {
+    let mut state = State::new(Quotas::default(), Planted::NONE);
+    let mut oracle = Oracle::new(ALLOWED);
+    let command = |op_id, op| {
+        let (tenant, run) = (TenantId::parse("tenant", "t").unwrap(), RunId::parse("run", "r").unwrap());
+        Command { tenant, run, op_id: OpId(op_id), op }
+    };
+    let shards = vec![spec("b", "m", ""), spec("a", "a", "m")];
+    for (n, op) in (1..).zip([Op::CreateRun { metadata: Vec::new() }, register(shards, true)]) {
+        let command = command(n.into(), op);
+        let answer = state.apply(n, Stamp(n), &command);
+        oracle.applied(Stamp(n), &command, &answer).unwrap();
+    }
+    let (acquire, claim) = (acquire("b", "w1"), Op::Claim { worker: worker("w1"), lease_ms: LEASE });
+    let (acquire, claim) = (command(3, acquire), command(3, claim));
+    let now = Stamp(3);
+    let second = state.clone().apply(3, now, &acquire);
+    assert_eq!(oracle.clone().applied(now, &acquire, &second), Ok(()));
+    let violation = oracle.clone().applied(now, &claim, &second).unwrap_err();
+    assert!(violation.what.contains("not the first shard"), "{violation}");
+    let first = state.apply(3, now, &claim);
+    assert_eq!(oracle.applied(now, &claim, &first), Ok(()));
+}
+
+#[test]
 fn the_edge_is_examined_in_both_directions() {
     let command = |op| {
         let (tenant, run) = (TenantId::parse("tenant", "t").unwrap(), RunId::parse("run", "r").unwrap());

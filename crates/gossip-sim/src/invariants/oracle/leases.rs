@@ -17,6 +17,7 @@ impl Run {
             Op::Claim { worker, lease_ms } => (worker, *lease_ms),
             op => return Err(Violation::new(Rule::State, format!("{} was answered with {grant:?}", op.name()))),
         };
+        let first = matches!(command.op, Op::Acquire { .. }) || !self.is_free_before(now, &grant.range.start);
         let shard = self.shard(&grant.shard)?;
         ensure(shard.status == ShardStatus::Active, Rule::S3, || format!("{grant:?} on {shard:?}"))?;
         ensure(shard.live(now).is_none(), Rule::S1, || format!("{grant:?} over the live lease of {shard:?}"))?;
@@ -25,11 +26,18 @@ impl Run {
         ensure(lease, Rule::S1, || format!("at {now:?} {worker} asked for {lease_ms} ms and got {grant:?}"))?;
         ensure(grant.cursor == shard.cursor, Rule::S7, || format!("{grant:?} has lost the cursor of {shard:?}"))?;
         ensure(shard.span.is(&grant.range), Rule::S4, || format!("{grant:?} has not the range of {shard:?}"))?;
+        ensure(first, Rule::State, || format!("{grant:?} is not the first shard that is free"))?;
         let taken_over = shard.lease.is_some();
         shard.ran_out = if taken_over { Some(shard.fence) } else { shard.ran_out };
         shard.fence = grant.fence;
         shard.lease = Some(Lease { worker: worker.clone(), granted: now, deadline: grant.deadline });
         Ok(taken_over)
+    }
+
+    /// Whether a shard that begins before this key could be claimed.
+    fn is_free_before(&self, now: Stamp, key: &[u8]) -> bool {
+        let free = |shard: &Shard| shard.status == ShardStatus::Active && shard.live(now).is_none();
+        self.shards.values().any(|shard| free(shard) && shard.span.begins_before(key))
     }
 }
 

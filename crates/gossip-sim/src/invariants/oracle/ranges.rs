@@ -38,6 +38,10 @@ impl Span {
         self.end.is_empty() || *key < *self.end
     }
 
+    pub(super) fn begins_before(&self, key: &[u8]) -> bool {
+        *self.first < *key
+    }
+
     /// Whether the key is one of these.
     pub(super) fn owns(&self, key: &[u8]) -> bool {
         *self.first <= *key && self.ends_after(key)
