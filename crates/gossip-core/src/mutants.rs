@@ -54,8 +54,14 @@ mutants! {
     CursorMovesBack = "cursor-moves-back",
     /// A cursor may leave the range (S7).
     CursorLeavesRange = "cursor-leaves-range",
+    /// A range holds its own end (S7, in the arithmetic that every check of the product shares).
+    EndCountsAsInside = "end-counts-as-inside",
     /// A release forgets the cursor (S7).
     ReleaseForgetsCursor = "release-forgets-cursor",
+    /// A lease of any length is asked for and granted (the shape of requests).
+    LeaseLengthUnchecked = "lease-length-unchecked",
+    /// A run that failed cannot be deleted (a refusal that is not due).
+    FailedRunUndeletable = "failed-run-undeletable",
     /// The snapshot leaves the op log out (S5).
     SnapshotWithoutOpLog = "snapshot-without-op-log",
     /// A linearizable read is answered from the local state at once (L).
@@ -76,6 +82,8 @@ mutants! {
     RestartDropsTail = "restart-drops-tail",
     /// A waiter is granted the lease without asking the state machine (S1).
     WaiterGrantedUnasked = "waiter-granted-unasked",
+    /// A start takes a log that begins right behind its snapshot for one with a hole (a node serves again after a crash).
+    RecoverySeesAHole = "recovery-sees-a-hole",
     /// A holder counts its lease from the answer instead of from before it sent (S1, believed).
     HolderCountsFromAnswer = "holder-counts-from-answer",
     /// A checksum mismatch is read as if it were good (S8).

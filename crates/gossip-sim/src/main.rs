@@ -13,7 +13,7 @@ use gossip_sim::invariants::Violation;
 use gossip_sim::reach::JUDGED;
 use gossip_sim::run::{Outcome, Plan, commit, run};
 use gossip_sim::shrink::shrink;
-use gossip_sim::sweep::{Swept, Until, mixed, sweep, table};
+use gossip_sim::sweep::{Demands, Swept, Until, Verdict, mixed, sweep, table, verdict as verdict_on};
 
 /// A sweep spends a fifth of its time on short-lived messages and records: this one is faster at it than the system's.
 #[global_allocator]
@@ -145,26 +145,14 @@ fn line(swept: &Swept, first: u64) -> String {
 }
 
 fn judge_sweep(swept: &[Swept], many: &Many) -> u8 {
-    if swept.iter().any(|level| level.failed > 0) {
-        return VIOLATION;
+    let demands = Demands { coverage: !many.any_coverage, judged: !many.unjudged };
+    let (verdict, said) = verdict_on(swept, demands);
+    said.iter().for_each(|line| println!("{line}"));
+    match verdict {
+        Verdict::Pass => 0,
+        Verdict::Unknown => UNKNOWN,
+        Verdict::Violation => VIOLATION,
     }
-    let mut code = 0;
-    for level in swept {
-        let missing = level.coverage.missing(level.level);
-        if !missing.is_empty() && !many.any_coverage {
-            println!("level {}: never reached: {}", level.level, missing.join(", "));
-            code = VIOLATION;
-        }
-        let unjudged = level.unjudged();
-        if !unjudged.is_empty() && !many.unjudged {
-            println!("UNKNOWN level {}: nothing to compare for {}", level.level, unjudged.join(", "));
-            code = if code == 0 { UNKNOWN } else { code };
-        }
-        if level.undecided > 0 && code == 0 {
-            code = UNKNOWN;
-        }
-    }
-    code
 }
 
 fn shrink_one(plan: &Plan) -> u8 {

@@ -212,6 +212,13 @@ impl Coverage {
         self.counts.iter().map(|(&(kind, name), &count)| (kind, name, count))
     }
 
+    /// Faults that took hold and do not exist at this level: then the level is not what its name says.
+    pub fn foreign(&self, level: Level) -> Vec<&'static str> {
+        let exists = |name: &str| level.faults().iter().any(|fault| fault.name() == name);
+        let reached = self.lines().filter(|&(kind, name, count)| kind == Kind::Fault && count > 0 && !exists(name));
+        reached.map(|(_, name, _)| name).collect()
+    }
+
     /// What runs at this level should reach and none did.
     pub fn missing(&self, level: Level) -> Vec<&'static str> {
         let due = |kind, name: &str| match kind {

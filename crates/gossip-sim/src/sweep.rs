@@ -56,6 +56,57 @@ impl Swept {
     }
 }
 
+/// How a sweep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Nothing was violated, and all that should be was reached and compared.
+    Pass,
+    /// Something was not compared, or not decided.
+    Unknown,
+    /// A seed failed, or the seeds are not what their level says.
+    Violation,
+}
+
+/// What a sweep must have besides seeds that do not fail.
+#[derive(Clone, Copy, Debug)]
+pub struct Demands {
+    /// All that can be reached was.
+    pub coverage: bool,
+    /// The judge had something to compare.
+    pub judged: bool,
+}
+
+/// The verdict on all levels together, and what is to be said of it. A fault that a level lacks may be reached whatever is demanded by
+/// none.
+pub fn verdict(swept: &[Swept], demands: Demands) -> (Verdict, Vec<String>) {
+    let (mut verdict, mut said) = (Verdict::Pass, Vec::new());
+    for level in swept {
+        let mut find = |found: Verdict, text: &str, what: &[&str]| {
+            verdict = verdict.max(found);
+            said.push(format!("level {}: {text}{}", level.level, what.join(", ")));
+        };
+        if level.failed > 0 {
+            find(Verdict::Violation, "seeds failed", &[]);
+        }
+        let foreign = level.coverage.foreign(level.level);
+        if !foreign.is_empty() {
+            find(Verdict::Violation, "reached faults that do not exist there: ", &foreign);
+        }
+        let missing = level.coverage.missing(level.level);
+        if !missing.is_empty() && demands.coverage {
+            find(Verdict::Violation, "never reached: ", &missing);
+        }
+        let unjudged = level.unjudged();
+        if !unjudged.is_empty() && demands.judged {
+            find(Verdict::Unknown, "UNKNOWN, nothing to compare for ", &unjudged);
+        }
+        if level.undecided > 0 {
+            find(Verdict::Unknown, "UNKNOWN, the judge gave up on some seeds", &[]);
+        }
+    }
+    (verdict, said)
+}
+
 /// Failures that are kept with their plans.
 const KEPT: usize = 5;
 

@@ -7,6 +7,7 @@ use super::limits::{
     MAX_CHILDREN, MAX_CURSOR_TOKEN, MAX_KEY, MAX_LEASE_MS, MAX_METADATA, MAX_REASON, MAX_ROOTS, MIN_LEASE_MS,
 };
 use super::range::{Key, Range};
+use crate::mutants::{Mutant, Planted};
 
 type Checked = Result<(), Rejection>;
 
@@ -17,6 +18,14 @@ impl Command {
     /// # Errors
     /// `INVALID_ARGUMENT` or `LIMIT_EXCEEDED` with the field as the request names it, for example `shards[3].range.start`.
     pub fn check(&self) -> Checked {
+        self.check_with(Planted::NONE)
+    }
+
+    /// [`Self::check`] in a process with this bug.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_with(&self, planted: Planted) -> Checked {
         self.tenant.recheck("tenant")?;
         self.run.recheck("run")?;
         if let Some(lease) = self.op.lease() {
@@ -32,13 +41,13 @@ impl Command {
             Op::Acquire { shard, worker, lease_ms } => {
                 shard.recheck("shard")?;
                 worker.recheck("worker")?;
-                check_length(*lease_ms)
+                check_length(*lease_ms, planted)
             }
             Op::Claim { worker, lease_ms } => {
                 worker.recheck("worker")?;
-                check_length(*lease_ms)
+                check_length(*lease_ms, planted)
             }
-            Op::Renew { lease_ms, .. } => check_length(*lease_ms),
+            Op::Renew { lease_ms, .. } => check_length(*lease_ms, planted),
             Op::Checkpoint { cursor, .. } => check_cursor(cursor),
             Op::Complete { cursor, .. } => cursor.as_ref().map_or(Ok(()), check_cursor),
             Op::Unpark { shard } => Ok(shard.recheck("shard")?),
@@ -65,8 +74,8 @@ fn check_lease(lease: &LeaseRef) -> Checked {
     Ok(())
 }
 
-fn check_length(lease_ms: u64) -> Checked {
-    if (MIN_LEASE_MS..=MAX_LEASE_MS).contains(&lease_ms) {
+fn check_length(lease_ms: u64, planted: Planted) -> Checked {
+    if (MIN_LEASE_MS..=MAX_LEASE_MS).contains(&lease_ms) || planted.is(Mutant::LeaseLengthUnchecked) {
         return Ok(());
     }
     invalid("lease_ms", format!("must be {MIN_LEASE_MS} to {MAX_LEASE_MS}, is {lease_ms}"))

@@ -10,6 +10,7 @@ use super::range::{Key, Range};
 use super::run::Run;
 use super::shard::{Shard, Slot};
 use super::state::State;
+use crate::mutants::Planted;
 
 /// A rule that the state breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,12 +89,8 @@ impl State {
             // Once for all of its runs: a tenant may have thousands.
             let shards = tenant.runs.values().map(|run| run.shards.len() as u64).sum();
             for (run_name, run) in &tenant.runs {
-                check_run((tenant.shards, shards), run).map_err(|Broken { rule, shard, what }| Violation {
-                    rule,
-                    tenant: tenant_name.clone(),
-                    run: Some(run_name.clone()),
-                    shard,
-                    what,
+                check_run((tenant.shards, shards), run, self.planted).map_err(|Broken { rule, shard, what }| {
+                    Violation { rule, tenant: tenant_name.clone(), run: Some(run_name.clone()), shard, what }
                 })?;
             }
         }
@@ -113,13 +110,13 @@ impl State {
 }
 
 /// `counted` and `there` are the tenant's shards.
-fn check_run((counted, there): (u64, u64), run: &Run) -> Checked {
+fn check_run((counted, there): (u64, u64), run: &Run, planted: Planted) -> Checked {
     ensure(counted == there, Rule::Bookkeeping, None, || {
         format!("the tenant has {there} shards and counts {counted}")
     })?;
     check_references(run)?;
     for shard in &run.shards {
-        check_shard(run, shard)?;
+        check_shard(run, shard, planted)?;
     }
     check_counts(run)?;
     check_claims(run)?;
@@ -158,7 +155,7 @@ fn check_references(run: &Run) -> Checked {
     ensure(roots <= MAX_ROOTS, Rule::Bookkeeping, None, || format!("there are {roots} roots"))
 }
 
-fn check_shard(run: &Run, shard: &Shard) -> Checked {
+fn check_shard(run: &Run, shard: &Shard, planted: Planted) -> Checked {
     let this = Some(shard);
     if let Some(lease) = &shard.lease {
         ensure(shard.status == ShardStatus::Active, Rule::Lease, this, || {
@@ -173,7 +170,7 @@ fn check_shard(run: &Run, shard: &Shard) -> Checked {
     })?;
     ensure(shard.range.is_proper(), Rule::Coverage, this, || format!("it owns no key: {}", shard.range))?;
     if let Some(cursor) = &shard.cursor {
-        let inside = shard.range.contains(&cursor.key);
+        let inside = shard.range.contains(&cursor.key, planted);
         ensure(inside, Rule::Cursor, this, || format!("its cursor is outside of {}", shard.range))?;
     }
     let kept = shard.recent.len();

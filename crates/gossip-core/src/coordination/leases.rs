@@ -126,7 +126,7 @@ impl Run {
     /// Moves the cursor, which may also stay at its key with another token.
     fn move_cursor(&mut self, cx: &Context, slot: Slot, cursor: &Cursor) -> Result<(), Rejection> {
         let shard = &mut self.shards[slot as usize];
-        if !shard.range.contains(&cursor.key) && !cx.planted.is(Mutant::CursorLeavesRange) {
+        if !shard.range.contains(&cursor.key, cx.planted) && !cx.planted.is(Mutant::CursorLeavesRange) {
             return Err(Rejection::CursorOutOfRange);
         }
         let back = shard.cursor.as_ref().is_some_and(|old| cursor.key < old.key);

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mutants::{Mutant, Planted};
+
 /// A key: a byte string, ordered by its bytes.
 pub type Key = Box<[u8]>;
 
@@ -30,8 +32,9 @@ impl Range {
     }
 
     /// Whether `key` lies inside.
-    pub fn contains(&self, key: &[u8]) -> bool {
-        key >= &self.start[..] && (self.end.is_empty() || key < &self.end[..])
+    pub fn contains(&self, key: &[u8], planted: Planted) -> bool {
+        let at_end = planted.is(Mutant::EndCountsAsInside) && key == &self.end[..];
+        key >= &self.start[..] && (self.end.is_empty() || key < &self.end[..] || at_end)
     }
 
     /// Whether some key lies in both.

@@ -15,7 +15,7 @@ impl Run {
         let parent = self.shard(slot);
         let mut previous: Option<&Key> = None;
         for (i, cut) in cuts.iter().enumerate() {
-            check_cut(parent, cut).map_err(|problem| refused(format!("cuts[{i}]"), problem))?;
+            check_cut(parent, cut, cx.planted).map_err(|problem| refused(format!("cuts[{i}]"), problem))?;
             if previous.is_some_and(|previous| cut <= previous) {
                 return Err(refused(format!("cuts[{i}]"), "must be above the cut before it"));
             }
@@ -39,7 +39,7 @@ impl Run {
 
     pub(super) fn split_residual(&mut self, cx: &Context, slot: Slot, at: &Key) -> Result<Outcome, Rejection> {
         let parent = self.shard(slot);
-        check_cut(parent, at).map_err(|problem| refused("at".into(), problem))?;
+        check_cut(parent, at, cx.planted).map_err(|problem| refused("at".into(), problem))?;
         cx.shards.admit(1)?;
 
         let whole = parent.range.clone();
@@ -58,8 +58,8 @@ fn refused(field: String, problem: &str) -> Rejection {
 }
 
 /// A cut leaves keys on both sides, and what is processed stays on the left.
-fn check_cut(parent: &Shard, cut: &Key) -> Result<(), &'static str> {
-    if !parent.range.contains(cut) || *cut == parent.range.start {
+fn check_cut(parent: &Shard, cut: &Key, planted: Planted) -> Result<(), &'static str> {
+    if !parent.range.contains(cut, planted) || *cut == parent.range.start {
         return Err("must lie strictly inside the shard's range");
     }
     if parent.cursor.as_ref().is_some_and(|cursor| *cut <= cursor.key) {

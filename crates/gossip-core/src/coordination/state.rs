@@ -5,14 +5,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{Answer, ShardCounts};
+use super::answer::{Answer, RunStatus, ShardCounts};
 use super::command::{Command, Op};
 use super::error::Rejection;
 use super::ids::{Fence, OpId, RunId, Stamp, TenantId};
 use super::limits::{DELETIONS_PER_TENANT, IDLE_TENANTS, Quotas};
 use super::oplog::Payload;
 use super::run::{Context, Quota, Run};
-use crate::mutants::Planted;
+use crate::mutants::{Mutant, Planted};
 
 /// The replicated state machine of the service.
 ///
@@ -112,7 +112,7 @@ impl State {
 
     pub(super) fn mutate(&mut self, index: u64, stamp: Stamp, command: &Command) -> Result<Answer, Rejection> {
         self.data.clock = self.data.clock.max(stamp);
-        command.check()?;
+        command.check_with(self.planted)?;
         let payload = Payload::of(command, &mut self.scratch);
         match &command.op {
             Op::CreateRun { metadata } => self.create(index, payload, command, metadata),
@@ -187,7 +187,8 @@ impl State {
         if run.log.contains(command.op_id) {
             return Err(Rejection::OpIdConflict);
         }
-        if !run.status.is_terminal() {
+        let kept = self.planted.is(Mutant::FailedRunUndeletable) && run.status == RunStatus::Failed;
+        if !run.status.is_terminal() || kept {
             return Err(Rejection::RunNotEnded { status: run.status });
         }
         let highest = run.shards.iter().map(|shard| shard.fence).max().unwrap_or_default();

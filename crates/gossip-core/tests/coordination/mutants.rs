@@ -57,6 +57,10 @@ fn scenario(mutant: Mutant) -> Option<Vec<Entry>> {
         Mutant::OpIdConflictUnchecked => vec![taken, entry(0, 2, moved("m")), entry(0, 2, moved("n"))],
         Mutant::CursorMovesBack => vec![taken, entry(0, 2, moved("m")), entry(0, 3, moved("c"))],
         Mutant::CursorLeavesRange => vec![taken, entry(0, 2, moved("z"))],
+        Mutant::EndCountsAsInside => vec![taken, entry(0, 2, moved("y"))],
+        Mutant::LeaseLengthUnchecked => {
+            vec![entry(0, 1, Op::Acquire { shard: shard_id("s"), worker: worker_id("w1"), lease_ms: 1 })]
+        }
         Mutant::ReleaseForgetsCursor => vec![taken, entry(0, 2, moved("m")), entry(0, 3, release("s", "w1", 1))],
         Mutant::SnapshotWithoutOpLog => vec![taken.clone(), entry(LEASE, 1, taken.2)],
         _ => return None,
@@ -66,7 +70,7 @@ fn scenario(mutant: Mutant) -> Option<Vec<Entry>> {
 #[test]
 fn each_planted_bug_is_seen_from_outside() {
     let ours: Vec<Mutant> = Mutant::ALL.iter().copied().filter(|mutant| scenario(*mutant).is_some()).collect();
-    assert_eq!(ours.len(), 18, "a scenario is missing");
+    assert_eq!(ours.len(), 20, "a scenario is missing");
     for mutant in ours {
         let entries = scenario(mutant).unwrap();
         assert_ne!(seen(mutant.into(), &entries), seen(Planted::NONE, &entries), "{}", mutant.name());

@@ -11,7 +11,7 @@ use gossip_core::consensus::{RestoreError, StateMachine};
 use gossip_core::coordination::{Answer, Command, Rejection, Stamp, State, TenantQuery, View, WaitKey};
 
 use super::logs::fold;
-use super::oracle::Oracle;
+use super::oracle::{Allowed, Oracle};
 use super::{Checked, Rule, Violation, ensure};
 use crate::rng::mix;
 
@@ -28,7 +28,7 @@ struct Record {
 }
 
 /// All that was applied anywhere.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
     /// By index; entries of the log that carry no command have none.
     records: Vec<Option<Record>>,
@@ -50,9 +50,18 @@ pub struct Ledger {
 const DIGEST_EVERY: u64 = 16;
 
 impl Ledger {
-    /// One that checks nothing.
-    pub fn blind() -> Self {
-        Ledger { blind: true, ..Ledger::default() }
+    /// One of a cluster whose tenants may have so much. A `blind` one checks nothing.
+    pub fn new(allowed: Allowed, blind: bool) -> Self {
+        Ledger {
+            records: Vec::new(),
+            newest: 0,
+            oracle: Oracle::new(allowed),
+            violation: None,
+            applies: 0,
+            compared: 0,
+            digests: BTreeMap::new(),
+            blind,
+        }
     }
 
     /// The first violation that was found, once.

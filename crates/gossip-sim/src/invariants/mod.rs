@@ -11,10 +11,12 @@
 //! | S3 | nothing succeeds on what has ended | `oracle` |
 //! | S4 | the leaves tile the roots | `oracle/ranges`, `State::check_invariants` |
 //! | S5 | one op id, one effect, one answer | `oracle/replays` |
-//! | S6 | after the heal every shard comes to its end, every node serves | `world/finish` |
+//! | S6 | after the heal every shard comes to its end, every node serves; there is always something left to do before | `world/finish`, `world` |
 //! | S7 | cursors move forward, inside the range | `oracle/leases` |
-//! | state | the records are what the answers said, on every node | `ledger` |
+//! | state | the records are what the answers said, on every node; what is refused had to be, for this reason | `ledger`, `oracle/refusals`, `oracle/shape` |
 //! | disk | a node whose disk is damaged never serves | `world/process` |
+//! | stopped | a node starts from a disk that is well, and its core never gives up | `world/process` |
+//! | panic | no assertion of the core fails | `run` |
 //! | history | the judge of `gossip-check` on what the workers saw (S1-S8, L) | `run` |
 
 mod elections;

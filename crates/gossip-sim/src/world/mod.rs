@@ -38,7 +38,7 @@ use crate::rng::{Rng, Subject};
 use crate::trace::Trace;
 use finish::Finish;
 use net::Net;
-use node::{Caller, Machine, empty_state};
+use node::{ALLOWED, Caller, Machine, empty_state};
 use operator::Replacement;
 use queue::{MILLI, Nanos, Queue, SECOND};
 use request::{Ask, Reply};
@@ -207,7 +207,7 @@ impl World {
     /// A world at its beginning: every node is formatted and about to start.
     pub fn new(beginning: Beginning) -> Self {
         let Beginning { options, schedule, skipped, planted, readable, blind } = beginning;
-        let ledger = Rc::new(RefCell::new(if blind { Ledger::blind() } else { Ledger::default() }));
+        let ledger = Rc::new(RefCell::new(Ledger::new(ALLOWED, blind)));
         let mut machines: Vec<Machine> =
             (0..options.nodes).map(|place| Machine::new(&options, place, planted)).collect();
         let member = |m: &Machine| Member { id: m.id, name: m.name.clone(), address: address(&m.name), voter: true };
@@ -273,12 +273,22 @@ impl World {
             self.queue.at(planned.at, Event::Strike(number));
         }
         while self.violation.is_none() && !self.done {
-            let Some(event) = self.queue.step() else { break };
-            self.happen(event);
-            self.watch_phase();
+            match self.queue.step() {
+                Some(event) => {
+                    self.happen(event);
+                    self.watch_phase();
+                }
+                None => self.run_dry(),
+            }
         }
         self.mark_log();
         self.violation.take()
+    }
+
+    /// Nobody has anything left to do, and the end has not come: nothing can bring it any more.
+    fn run_dry(&mut self) {
+        let what = format!("nothing is left to happen; {}", self.describe_stall());
+        self.fail(Violation::new(Rule::S6, what));
     }
 
     /// What only the whole log of commands tells.
@@ -399,4 +409,31 @@ impl World {
 /// Where a node would be reached.
 fn address(name: &str) -> String {
     format!("{name}:7000")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::options::{Length, Level};
+    use crate::faults::schedule::Action;
+    use crate::run::Plan;
+
+    /// No process ever starts, no worker has a step to take, and the storm is said to last until after all that.
+    #[test]
+    fn a_world_in_which_nothing_is_left_to_happen_has_stalled() {
+        let options = Options { steps: 0, ..Plan::new(1, Level::Sunny, Length::Short).options() };
+        let never = Planned { at: SECOND, lasts: SECOND, fault: Fault::Crash, action: Action::Nothing };
+        let mut world = World::new(Beginning {
+            options,
+            schedule: vec![never],
+            skipped: BTreeSet::new(),
+            planted: Planted::NONE,
+            readable: false,
+            blind: false,
+        });
+        world.machines.iter_mut().for_each(|machine| machine.retired = true);
+        let violation = world.run().expect("it cannot end well");
+        assert_eq!(violation.rule, Rule::S6);
+        assert!(violation.what.contains("nothing is left to happen"), "{violation}");
+    }
 }

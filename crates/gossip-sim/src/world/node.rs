@@ -18,15 +18,16 @@ use super::gossip::Talk;
 use super::queue::Nanos;
 use crate::faults::Fault;
 use crate::faults::options::Options;
+use crate::invariants::oracle::Allowed;
 use crate::invariants::{Ledger, Watched};
 use crate::rng::{Rng, Subject};
 
-/// Runs of one tenant at most: few, so that the quota is met.
-const RUNS_PER_TENANT: u64 = 12;
+/// What the cluster is told that a tenant may have: few runs, so that the quota is met.
+pub(super) const ALLOWED: Allowed = Allowed { runs: 12, shards: 1_000_000 };
 
 /// An empty state machine under the ledger's eyes.
 pub(super) fn empty_state(planted: Planted, ledger: &Rc<RefCell<Ledger>>) -> Watched {
-    let quotas = Quotas { runs_per_tenant: RUNS_PER_TENANT, ..Quotas::default() };
+    let quotas = Quotas { runs_per_tenant: ALLOWED.runs, shards_per_tenant: ALLOWED.shards };
     Watched::new(State::new(quotas, planted), Rc::clone(ledger))
 }
 

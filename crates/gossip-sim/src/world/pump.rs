@@ -1,6 +1,7 @@
 //! The pump of a node: inputs in, outputs out, nothing visible before what it depends on is durable.
 
 use gossip_core::consensus::{Input, NodeId, Output, Persist, Role, Ticket, Token};
+use gossip_core::coordination::{Command, Rejection};
 use raft::eraftpb::{Message, MessageType};
 
 use super::disk::Begun;
@@ -10,6 +11,7 @@ use super::request::{Ask, Reply};
 use super::{Event, World};
 use crate::faults::Fault;
 use crate::invariants::Watched;
+use crate::invariants::oracle::at_the_edge;
 use crate::reach::Event as Rare;
 use gossip_core::consensus::Consistency;
 use std::time::Duration;
@@ -231,22 +233,39 @@ impl World {
     pub(super) fn request(&mut self, place: usize, caller: Caller, ask: Ask, patience: Nanos) {
         self.tokens += 1;
         let token = Token(self.tokens);
-        let machine = &mut self.machines[place];
-        let Some(process) = &mut machine.process else { return self.reply(caller, Reply::Unreachable) };
+        if self.machines[place].process.is_none() {
+            return self.reply(caller, Reply::Unreachable);
+        }
         let input = match ask {
-            Ask::Submit { command, wait, unchecked } => match command.check() {
-                Err(rejection) if !unchecked => return self.reply(caller, Reply::Applied(Err(rejection))),
-                _ => Input::Submit { token, command, wait: Duration::from_nanos(wait) },
-            },
+            Ask::Submit { command, wait, unchecked } => {
+                if let Some(rejection) = self.edge(&command).filter(|_| !unchecked) {
+                    return self.reply(caller, Reply::Applied(Err(rejection)));
+                }
+                Input::Submit { token, command, wait: Duration::from_nanos(wait) }
+            }
             Ask::Query { query, stale } => {
                 let consistency = if stale { Consistency::Stale } else { Consistency::Linearizable };
                 Input::Query { token, query, consistency }
             }
             Ask::Change(change) => Input::Change { token, change },
         };
-        process.calls.insert(token, caller);
+        let machine = &mut self.machines[place];
+        if let Some(process) = &mut machine.process {
+            process.calls.insert(token, caller);
+        }
         self.queue.after(patience, Event::Cancel { place, life: machine.life, token });
         self.input(place, input);
+    }
+
+    /// What the edge of a node refuses before it enters the log. No ledger sees that, so the oracle is asked here.
+    fn edge(&mut self, command: &Command) -> Option<Rejection> {
+        let refused = command.check_with(self.planted).err();
+        if !self.blind
+            && let Err(violation) = at_the_edge(command, refused.as_ref())
+        {
+            self.fail(violation);
+        }
+        refused
     }
 
     pub(super) fn cancel(&mut self, place: usize, life: u32, token: Token) {

@@ -6,6 +6,7 @@ use gossip_core::coordination::{
     Answer, Command, Query, Rejection, RunId, ShardId, State, TenantId, TenantQuery, View,
 };
 
+use super::plain::shard_of;
 use super::{Oracle, Run, Shard, key};
 use crate::invariants::{Checked, Rule, Violation, ensure};
 
@@ -21,7 +22,7 @@ impl Oracle {
         }
         let touched = match answer {
             Ok(Answer::Granted(grant)) => Some(&grant.shard),
-            _ => command.op.shard(),
+            _ => shard_of(&command.op),
         };
         let Some(name) = touched else { return Ok(()) };
         let query = Query::Shard { run: command.run.clone(), shard: name.clone() };
@@ -83,7 +84,7 @@ impl Shard {
         ensure(self.status == view.status, Rule::S3, describe)?;
         ensure(self.fence == view.fence, Rule::S2, describe)?;
         ensure(lease, Rule::S1, describe)?;
-        ensure(self.range == view.range, Rule::S4, describe)?;
+        ensure(self.span.is(&view.range), Rule::S4, describe)?;
         ensure(self.cursor == view.cursor, Rule::S7, describe)
     }
 }

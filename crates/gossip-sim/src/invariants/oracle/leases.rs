@@ -1,8 +1,9 @@
 //! S1, S2 and S7 of one shard: who may hold it, with which fence, and where its cursor may go.
 
 use gossip_core::coordination::answer::Grant;
-use gossip_core::coordination::{Answer, Command, Cursor, Fence, LeaseRef, Op, Rejection, ShardStatus, Stamp};
+use gossip_core::coordination::{Answer, Command, Cursor, Fence, LeaseRef, Op, ShardStatus, Stamp};
 
+use super::plain::{later, shard_is_over};
 use super::{Lease, Run, Shard};
 use crate::invariants::{Checked, Rule, Violation, ensure};
 
@@ -16,26 +17,34 @@ impl Run {
             Op::Claim { worker, lease_ms } => (worker, *lease_ms),
             op => return Err(Violation::new(Rule::State, format!("{} was answered with {grant:?}", op.name()))),
         };
+        let first = matches!(command.op, Op::Acquire { .. }) || !self.is_free_before(now, &grant.range.start);
         let shard = self.shard(&grant.shard)?;
         ensure(shard.status == ShardStatus::Active, Rule::S3, || format!("{grant:?} on {shard:?}"))?;
         ensure(shard.live(now).is_none(), Rule::S1, || format!("{grant:?} over the live lease of {shard:?}"))?;
         ensure(grant.fence > shard.fence, Rule::S2, || format!("{grant:?} does not raise the fence of {shard:?}"))?;
-        let lease = grant.worker == *worker && grant.granted == now && grant.deadline == now.after(lease_ms);
+        let lease = grant.worker == *worker && grant.granted == now && grant.deadline == later(now, lease_ms);
         ensure(lease, Rule::S1, || format!("at {now:?} {worker} asked for {lease_ms} ms and got {grant:?}"))?;
         ensure(grant.cursor == shard.cursor, Rule::S7, || format!("{grant:?} has lost the cursor of {shard:?}"))?;
-        ensure(grant.range == shard.range, Rule::S4, || format!("{grant:?} has not the range of {shard:?}"))?;
+        ensure(shard.span.is(&grant.range), Rule::S4, || format!("{grant:?} has not the range of {shard:?}"))?;
+        ensure(first, Rule::State, || format!("{grant:?} is not the first shard that is free"))?;
         let taken_over = shard.lease.is_some();
         shard.ran_out = if taken_over { Some(shard.fence) } else { shard.ran_out };
         shard.fence = grant.fence;
         shard.lease = Some(Lease { worker: worker.clone(), granted: now, deadline: grant.deadline });
         Ok(taken_over)
     }
+
+    /// Whether a shard that begins before this key could be claimed.
+    fn is_free_before(&self, now: Stamp, key: &[u8]) -> bool {
+        let free = |shard: &Shard| shard.status == ShardStatus::Active && shard.live(now).is_none();
+        self.shards.values().any(|shard| free(shard) && shard.span.begins_before(key))
+    }
 }
 
 impl Shard {
     /// Whether a write under `lease` may be accepted at all.
     pub(super) fn written(&self, now: Stamp, lease: &LeaseRef) -> Checked {
-        ensure(!self.status.is_terminal(), Rule::S3, || format!("{lease:?} writes to {self:?}"))?;
+        ensure(!shard_is_over(self.status), Rule::S3, || format!("{lease:?} writes to {self:?}"))?;
         ensure(lease.fence == self.fence, Rule::S2, || format!("{lease:?} writes to {self:?}"))?;
         let owner = self.live(now).is_some_and(|live| live.worker == lease.worker);
         ensure(owner, Rule::S1, || format!("at {now:?} {lease:?} writes to {self:?}"))
@@ -49,7 +58,7 @@ impl Shard {
                 let held = self
                     .lease
                     .as_mut()
-                    .filter(|held| *granted == now && *deadline == held.deadline.max(now.after(*lease_ms)));
+                    .filter(|held| *granted == now && *deadline == held.deadline.max(later(now, *lease_ms)));
                 let Some(held) = held else {
                     return Err(Violation::new(Rule::S1, format!("at {now:?} {op:?} was answered {answer:?}")));
                 };
@@ -71,19 +80,11 @@ impl Shard {
     }
 
     fn move_cursor(&mut self, cursor: &Cursor) -> Checked {
-        ensure(self.range.contains(&cursor.key), Rule::S7, || format!("{cursor:?} leaves the range of {self:?}"))?;
+        ensure(self.span.owns(&cursor.key), Rule::S7, || format!("{cursor:?} leaves the range of {self:?}"))?;
         let forward = self.cursor.as_ref().is_none_or(|old| old.key <= cursor.key);
         ensure(forward, Rule::S7, || format!("{cursor:?} moves back the cursor of {self:?}"))?;
         self.cursor = Some(cursor.clone());
         Ok(())
-    }
-
-    pub(super) fn refuses_cursor(&self, cursor: Option<&Cursor>, why: &Rejection) -> bool {
-        let Some(cursor) = cursor else { return false };
-        match why {
-            Rejection::CursorOutOfRange => !self.range.contains(&cursor.key),
-            _ => self.cursor.as_ref().is_some_and(|old| cursor.key < old.key),
-        }
     }
 
     pub(super) fn unparked(&mut self, fence: Fence) -> Checked {

@@ -1,49 +1,69 @@
-//! The oracle follows the answers in the order of the log and knows from them alone what each record must be. It shares no code with
-//! the state machine: whatever that accepts or refuses must be right by what was answered before.
+//! The oracle follows the answers in the order of the log and knows from them alone what each record must be: whatever the state
+//! machine accepts or refuses must be right by what was answered before.
+//!
+//! It shares types with the state machine, since both speak of the same requests and answers, and no decision: ranges, limits, names, the
+//! order of checks and what is due at a moment are worked out here by code of its own, as plain as it can be (`ranges`, `shape`,
+//! `refusals`, `plain`). What it does not look at are the words for people in an answer, the metadata that comes back as it was given,
+//! and the index of a run's last change.
 
 mod compare;
 mod leases;
+mod plain;
 mod ranges;
+mod refusals;
 mod replays;
+mod shape;
 
 use std::collections::BTreeMap;
 
 use gossip_core::coordination::answer::{ChildShard, RunSummary};
 use gossip_core::coordination::{
-    Answer, Command, Cursor, Fence, Op, Range, Rejection, RunId, RunStatus, ShardId, ShardStatus, Stamp, TenantId,
-    WorkerId,
+    Answer, Command, Cursor, Fence, Op, Rejection, RunId, RunStatus, ShardId, ShardStatus, Stamp, TenantId, WorkerId,
 };
 
 use super::{Checked, Rule, Violation, ensure};
-use replays::Replays;
+use plain::{lease_of, run_is_over, shard_is_over, shard_of};
+use ranges::Span;
+use refusals::{Room, examine};
+use replays::{Deletions, Replays};
 
 type Outcome = Result<Answer, Rejection>;
 
+/// What a tenant may have, as the cluster was told.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed {
+    /// Runs, ended ones counted.
+    pub runs: u64,
+    /// Shards, terminal ones counted.
+    pub shards: u64,
+}
+
 /// All records as the answers describe them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Oracle {
     now: Stamp,
+    allowed: Allowed,
     runs: BTreeMap<(TenantId, RunId), Run>,
     /// The highest fence of each tenant's deleted runs.
     floors: BTreeMap<TenantId, Fence>,
-    deletions: Replays,
+    deletions: BTreeMap<TenantId, Deletions>,
     /// How often a lease was taken over after its deadline.
     takeovers: u64,
     /// [`Replays::asked_again`] of deleted runs.
     asked_again: (u64, u64),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Run {
     status: RunStatus,
-    roots: Vec<Range>,
+    roots: Vec<Span>,
     shards: BTreeMap<ShardId, Shard>,
     replays: Replays,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Shard {
-    range: Range,
+    span: Span,
     status: ShardStatus,
     fence: Fence,
     lease: Option<Lease>,
@@ -60,7 +80,7 @@ pub struct Held {
     fence: Fence,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Lease {
     worker: WorkerId,
     granted: Stamp,
@@ -68,8 +88,8 @@ struct Lease {
 }
 
 impl Shard {
-    fn new(range: Range, fence: Fence) -> Self {
-        Shard { range, status: ShardStatus::Active, fence, lease: None, cursor: None, ran_out: None }
+    fn new(span: Span, fence: Fence) -> Self {
+        Shard { span, status: ShardStatus::Active, fence, lease: None, cursor: None, ran_out: None }
     }
 
     /// The lease that is live at `now`.
@@ -79,6 +99,10 @@ impl Shard {
 }
 
 impl Run {
+    fn new() -> Self {
+        Run { status: RunStatus::Open, roots: Vec::new(), shards: BTreeMap::new(), replays: Replays::default() }
+    }
+
     fn count(&self, status: ShardStatus) -> u64 {
         self.shards.values().filter(|shard| shard.status == status).count() as u64
     }
@@ -89,6 +113,19 @@ impl Run {
 }
 
 impl Oracle {
+    /// Nothing is known, and nothing is there.
+    pub fn new(allowed: Allowed) -> Self {
+        Oracle {
+            now: Stamp::default(),
+            allowed,
+            runs: BTreeMap::new(),
+            floors: BTreeMap::new(),
+            deletions: BTreeMap::new(),
+            takeovers: 0,
+            asked_again: (0, 0),
+        }
+    }
+
     /// Leases taken over after their deadline.
     pub fn takeovers(&self) -> u64 {
         self.takeovers
@@ -128,70 +165,106 @@ impl Oracle {
             format!("the lease clock went from {:?} to {stamp:?}", self.now)
         })?;
         self.now = stamp;
-        if command.check().is_err() {
-            return ensure(answer.is_err(), Rule::State, || {
-                format!("a malformed command was carried out: {command:?}")
-            });
+        let faults = shape::faults(command);
+        if !faults.is_empty() {
+            return examine(&faults, stamp, command, answer);
         }
-        match (&command.op, answer) {
-            (Op::DeleteRun, _) => self.delete(command, answer),
-            (Op::CreateRun { .. }, Ok(_)) if !self.runs.contains_key(&key(command)) => {
-                let mut run = Run {
-                    status: RunStatus::Open,
-                    roots: Vec::new(),
-                    shards: BTreeMap::new(),
-                    replays: Replays::default(),
-                };
-                run.replays.remember(command, answer);
-                self.runs.insert(key(command), run);
-                Ok(())
-            }
-            _ => self.on_run(command, answer),
+        match &command.op {
+            Op::DeleteRun => self.delete(command, answer),
+            _ if self.runs.contains_key(&key(command)) => self.on_run(command, answer),
+            Op::CreateRun { .. } => self.create(command, answer),
+            _ => examine(&[Rejection::RunNotFound], stamp, command, answer),
         }
+    }
+
+    fn create(&mut self, command: &Command, answer: &Outcome) -> Checked {
+        let used = self.runs_of(&command.tenant).count() as u64;
+        let room = Room { field: "quota.runs_per_tenant", max: self.allowed.runs, used };
+        let due: Vec<Rejection> = room.refuses(1).into_iter().collect();
+        examine(&due, self.now, command, answer)?;
+        let Ok(told) = answer else { return Ok(()) };
+        let mut run = Run::new();
+        match told {
+            Answer::Run(summary) => run.agrees(summary)?,
+            _ => return Err(Violation::new(Rule::State, format!("{command:?} was answered {told:?}"))),
+        }
+        run.replays.remember(command, told);
+        self.runs.insert(key(command), run);
+        Ok(())
     }
 
     fn on_run(&mut self, command: &Command, answer: &Outcome) -> Checked {
         let now = self.now;
         let floor = self.floors.get(&command.tenant).copied().unwrap_or_default();
-        let Some(run) = self.runs.get_mut(&key(command)) else {
-            let lost = matches!(answer, Err(Rejection::RunNotFound | Rejection::LimitExceeded { .. }));
-            return ensure(lost, Rule::State, || format!("{command:?} on a run that is not there: {answer:?}"));
-        };
+        let room = self.room(command);
+        let Some(run) = self.runs.get_mut(&key(command)) else { return Ok(()) };
+        if shard_of(&command.op).is_some_and(|name| !run.shards.contains_key(name)) {
+            return examine(&[Rejection::ShardNotFound], now, command, answer);
+        }
         if run.replays.check(command, answer)? {
             return Ok(());
         }
-        match answer {
-            Ok(answer) => {
-                self.takeovers += u64::from(run.carried_out(now, floor, command, answer)?);
-                run.replays.remember(command, &Ok(answer.clone()));
-                Ok(())
-            }
-            Err(rejection) => run.refused(now, command, rejection),
+        let due = run.due(now, command, room);
+        if let Ok(told) = answer {
+            // The rules by name come first: they say best what a wrong success breaks.
+            self.takeovers += u64::from(run.carried_out(now, floor, command, told)?);
+            run.replays.remember(command, told);
         }
+        examine(&due, now, command, answer)
+    }
+
+    /// How many more shards the tenant may have. Only what makes some asks.
+    fn room(&self, command: &Command) -> Room {
+        let makes =
+            matches!(command.op, Op::RegisterShards { .. } | Op::SplitReplace { .. } | Op::SplitResidual { .. });
+        let used = if makes { self.runs_of(&command.tenant).map(|run| run.shards.len() as u64).sum() } else { 0 };
+        Room { field: "quota.shards_per_tenant", max: self.allowed.shards, used }
+    }
+
+    fn runs_of<'a>(&'a self, tenant: &'a TenantId) -> impl Iterator<Item = &'a Run> {
+        self.runs.iter().filter(move |((of, _), _)| of == tenant).map(|(_, run)| run)
     }
 
     fn delete(&mut self, command: &Command, answer: &Outcome) -> Checked {
-        if self.deletions.check(command, answer)? {
+        let now = self.now;
+        if let Some(deletions) = self.deletions.get(&command.tenant)
+            && deletions.check(command, answer)?
+        {
             return Ok(());
         }
-        let run = self.runs.get(&key(command));
-        match answer {
-            Ok(_) => {
-                let ended = run.is_some_and(|run| run.status.is_terminal());
-                ensure(ended, Rule::S3, || format!("{} is deleted and has not ended", command.run))?;
-                let highest =
-                    run.and_then(|run| run.shards.values().map(|shard| shard.fence).max()).unwrap_or_default();
-                let floor = self.floors.entry(command.tenant.clone()).or_default();
-                *floor = highest.max(*floor);
-                let gone = self.runs.remove(&key(command)).map(|run| run.replays.asked_again).unwrap_or_default();
-                self.asked_again = (self.asked_again.0 + gone.0, self.asked_again.1 + gone.1);
-                self.deletions.remember(command, answer);
-                Ok(())
-            }
-            Err(Rejection::RunNotFound) => ensure(run.is_none(), Rule::State, || format!("{} is there", command.run)),
-            Err(_) => Ok(()),
+        let Some(run) = self.runs.get(&key(command)) else {
+            return examine(&[Rejection::RunNotFound], now, command, answer);
+        };
+        if run.replays.knows(command.op_id) {
+            return examine(&[Rejection::OpIdConflict], now, command, answer);
         }
+        let status = run.status;
+        let Ok(told) = answer else {
+            let due = (!run_is_over(status)).then_some(Rejection::RunNotEnded { status });
+            return examine(due.as_slice(), now, command, answer);
+        };
+        ensure(run_is_over(status), Rule::S3, || format!("{} is deleted and has not ended", command.run))?;
+        ensure(*told == Answer::RunDeleted, Rule::State, || format!("{command:?} was answered {told:?}"))?;
+        let highest = run.shards.values().map(|shard| shard.fence).max().unwrap_or_default();
+        let floor = self.floors.entry(command.tenant.clone()).or_default();
+        *floor = highest.max(*floor);
+        let gone = self.runs.remove(&key(command)).map(|run| run.replays.asked_again).unwrap_or_default();
+        self.asked_again = (self.asked_again.0 + gone.0, self.asked_again.1 + gone.1);
+        self.deletions.entry(command.tenant.clone()).or_default().remember(command);
+        Ok(())
     }
+}
+
+/// Checks what the edge says to a request before it enters the log: it looks at the shape alone.
+///
+/// # Errors
+/// It lets a malformed request in, or refuses a good one, or for a fault that is not there.
+pub fn at_the_edge(command: &Command, refused: Option<&Rejection>) -> Checked {
+    let due = shape::faults(command);
+    let right = refused.map_or(due.is_empty(), |why| due.contains(&refusals::bare(why)));
+    ensure(right, Rule::State, || {
+        format!("the edge says {refused:?} to {command:?}, and what is wrong with it is {due:?}")
+    })
 }
 
 fn key(command: &Command) -> (TenantId, RunId) {
@@ -203,7 +276,7 @@ impl Run {
     /// was taken over.
     fn carried_out(&mut self, now: Stamp, floor: Fence, command: &Command, answer: &Answer) -> Result<bool, Violation> {
         let grants = matches!(command.op, Op::Acquire { .. } | Op::Claim { .. });
-        ensure(!self.status.is_terminal(), Rule::S3, || {
+        ensure(!run_is_over(self.status), Rule::S3, || {
             format!("{} on a run that is {}", command.op.name(), self.status.name())
         })?;
         if let Op::Acquire { .. } | Op::Claim { .. } | Op::CompleteRun = command.op {
@@ -213,7 +286,7 @@ impl Run {
             (_, Answer::Granted(grant)) if grants => return self.granted(now, command, grant),
             (Op::RegisterShards { shards, start }, Answer::Run(summary)) => {
                 for spec in shards {
-                    self.add_root(spec.shard.clone(), spec.range.clone(), floor)?;
+                    self.add_root(spec.shard.clone(), Span::from(&spec.range), floor)?;
                 }
                 self.status = if *start { RunStatus::Active } else { self.status };
                 self.agrees(summary)?;
@@ -239,7 +312,7 @@ impl Run {
                 self.shard(&lease.shard)?.written(now, lease)?;
                 self.split(&lease.shard, at, residual, floor)?;
             }
-            (op, answer) => match op.lease() {
+            (op, answer) => match lease_of(op) {
                 Some(lease) => self.shard(&lease.shard)?.wrote(now, op, lease, answer)?,
                 None => return Err(Violation::new(Rule::State, format!("{command:?} was answered {answer:?}"))),
             },
@@ -249,8 +322,9 @@ impl Run {
 
     fn end(&mut self, status: RunStatus, summary: &RunSummary) -> Checked {
         self.status = status;
-        for shard in self.shards.values_mut().filter(|shard| !shard.status.is_terminal()) {
-            (shard.status, shard.lease, shard.fence) = (ShardStatus::Cancelled, None, shard.fence.next());
+        for shard in self.shards.values_mut().filter(|shard| !shard_is_over(shard.status)) {
+            (shard.status, shard.lease) = (ShardStatus::Cancelled, None);
+            shard.fence = Fence(shard.fence.0 + 1);
         }
         self.agrees(summary)
     }
@@ -263,48 +337,5 @@ impl Run {
         let own = all.map(|status| self.count(status));
         let same = own == told && summary.status == self.status && summary.roots == self.roots.len() as u64;
         ensure(same, Rule::S3, || format!("the run is {:?} {own:?}, the answer says {summary:?}", self.status))
-    }
-
-    /// Checks that the refusal was due.
-    fn refused(&self, now: Stamp, command: &Command, why: &Rejection) -> Checked {
-        let shard = command.op.shard().and_then(|name| self.shards.get(name));
-        let live = shard.and_then(|shard| shard.live(now));
-        let lease = command.op.lease();
-        let due = match why {
-            Rejection::RunNotFound => false,
-            Rejection::RunEnded { status } => self.status == *status && status.is_terminal(),
-            Rejection::RunNotStarted => self.status == RunStatus::Open,
-            Rejection::RunNotOpen { status } => self.status == *status && *status != RunStatus::Open,
-            Rejection::RunUnfinished { active, parked } => {
-                *active == self.count(ShardStatus::Active) && *parked == self.count(ShardStatus::Parked)
-            }
-            Rejection::ShardNotFound => shard.is_none(),
-            Rejection::ShardTerminal { status } => shard.is_some_and(|s| s.status == *status && status.is_terminal()),
-            Rejection::ShardParked => shard.is_some_and(|shard| shard.status == ShardStatus::Parked),
-            Rejection::ShardNotParked => shard.is_some_and(|shard| shard.status == ShardStatus::Active),
-            Rejection::LeaseHeld { remaining_ms } => {
-                live.is_some_and(|lease| lease.deadline.since(now) == *remaining_ms)
-            }
-            Rejection::NoShardFree { .. } => {
-                self.shards.values().all(|shard| shard.status != ShardStatus::Active || shard.live(now).is_some())
-            }
-            Rejection::FenceMismatch { current } => {
-                shard.is_some_and(|s| s.fence == *current) && lease.is_some_and(|lease| lease.fence != *current)
-            }
-            Rejection::LeaseExpired => live.is_none(),
-            Rejection::NotOwner => live.is_some_and(|held| lease.is_some_and(|lease| lease.worker != held.worker)),
-            Rejection::CursorRegression | Rejection::CursorOutOfRange => {
-                shard.is_some_and(|shard| shard.refuses_cursor(command.op.cursor(), why))
-            }
-            _ => true,
-        };
-        let rule = match why {
-            Rejection::LeaseHeld { .. } | Rejection::LeaseExpired | Rejection::NotOwner => Rule::S1,
-            Rejection::NoShardFree { .. } => Rule::S1,
-            Rejection::FenceMismatch { .. } => Rule::S2,
-            Rejection::CursorRegression | Rejection::CursorOutOfRange => Rule::S7,
-            _ => Rule::State,
-        };
-        ensure(due, rule, || format!("at {now:?} {command:?} was refused with {why:?}, and {shard:?}"))
     }
 }

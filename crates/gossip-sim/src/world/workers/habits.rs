@@ -1,7 +1,9 @@
 //! What a worker does next: mostly honest work, now and then everything that it should not.
 
-use gossip_core::coordination::limits::MAX_REASON;
-use gossip_core::coordination::{Command, Cursor, LeaseRef, Op, Query, Range, RunId, ShardId};
+use gossip_core::coordination::limits::{
+    MAX_CHILDREN, MAX_CURSOR_TOKEN, MAX_KEY, MAX_LEASE_MS, MAX_METADATA, MAX_REASON, MIN_LEASE_MS,
+};
+use gossip_core::coordination::{Command, Cursor, Fence, LeaseRef, Op, Query, Range, RunId, ShardId};
 
 use super::learn::{key, span};
 use super::{Draft, Lease, Sent, Worker, ask_of, script};
@@ -98,9 +100,13 @@ impl World {
                 worker.intents.pop_front().map(|command| Draft::submit(command, 0))
             }
             9 => {
-                let op = worker.malformed(target.as_ref());
+                let shard = target.map_or_else(script::no_shard, |(_, shard)| shard);
+                let op = worker.malformed(shard);
                 let command = worker.command(&run, op);
-                Some(self.odd_draft(place, command, 0))
+                let mut draft = self.odd_draft(place, command, 0);
+                // Judges know nothing of shapes, and some of these cannot be said in a history.
+                draft.untold = true;
+                Some(draft)
             }
             10 => {
                 let command = worker.command(&run, Op::CompleteRun);
@@ -288,13 +294,30 @@ impl Worker {
         Some(draft)
     }
 
-    /// What no client should send.
-    fn malformed(&mut self, target: Option<&(RunId, ShardId)>) -> Op {
+    /// What no client should send, and now and then the largest that one may. The lease is made up: the shape comes first.
+    fn malformed(&mut self, shard: ShardId) -> Op {
         let worker = self.name.clone();
-        match (self.rng.below(3), target) {
-            (0, Some((_, shard))) => Op::Acquire { shard: shard.clone(), worker, lease_ms: 1 },
-            (1, _) => Op::FailRun { reason: "x".repeat(MAX_REASON + 1) },
-            _ => Op::Claim { worker, lease_ms: u64::MAX },
+        let lease = LeaseRef { shard: shard.clone(), worker: worker.clone(), fence: Fence(0) };
+        let over = usize::from(!self.rng.chance(250_000));
+        let long = |most: usize| vec![b'k'; most + over];
+        let cursor =
+            |key: Vec<u8>, token| Op::Checkpoint { lease: lease.clone(), cursor: Cursor { key: key.into(), token } };
+        match self.rng.below(12) {
+            0 => Op::Acquire { shard, worker, lease_ms: MIN_LEASE_MS - 1 },
+            1 => Op::FailRun { reason: "x".repeat(MAX_REASON + 1) },
+            2 => Op::Claim { worker, lease_ms: u64::MAX },
+            3 => Op::Renew { lease, lease_ms: MAX_LEASE_MS + over as u64 },
+            4 => cursor(long(MAX_KEY), Vec::new()),
+            5 => cursor(vec![1], long(MAX_CURSOR_TOKEN)),
+            6 => cursor(Vec::new(), Vec::new()),
+            7 => Op::Park { lease, reason: "x".repeat(MAX_REASON + over) },
+            8 => Op::SplitResidual { lease, at: if over == 0 { Box::default() } else { long(MAX_KEY).into() } },
+            9 => {
+                let keys = (0..MAX_CHILDREN - 1 + over).map(|n| key(n as u32 + 1));
+                Op::SplitReplace { lease, cuts: if self.rng.chance(300_000) { Vec::new() } else { keys.collect() } }
+            }
+            10 => Op::CreateRun { metadata: long(MAX_METADATA) },
+            _ => Op::RegisterShards { shards: script::odd_roots(&mut self.rng), start: false },
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use gossip_core::coordination::limits::{MAX_KEY, MAX_METADATA};
 use gossip_core::coordination::{Command, Op, OpId, Range, RunId, ShardId, ShardSpec, WorkerId};
 
 use super::learn::{key, run_name, span};
@@ -97,4 +98,23 @@ pub(super) fn side_run(rng: &mut Rng, worker: &WorkerId, number: u64) -> VecDequ
         commands.insert(at + 1, again);
     }
     commands
+}
+
+/// A shard that nobody made.
+pub(super) fn no_shard() -> ShardId {
+    ShardId::parse("shard", "none").expect("a good name")
+}
+
+/// Roots of which one cannot be registered by its shape, or none at all.
+pub(super) fn odd_roots(rng: &mut Rng) -> Vec<ShardSpec> {
+    let good = spec("odd-0", Range::new(key(1), key(2)));
+    let odd = match rng.below(5) {
+        0 => return Vec::new(),
+        1 => spec("odd-1", Range::new(key(9), key(9))),
+        2 => spec("odd-1", Range::new(vec![b'k'; MAX_KEY + 1], [])),
+        3 => ShardSpec { metadata: vec![0; MAX_METADATA + 1], ..spec("odd-1", Range::new(key(3), key(4))) },
+        // The name of a split's child.
+        _ => ShardSpec { shard: no_shard().child(0), ..spec("odd-1", Range::new(key(3), key(4))) },
+    };
+    vec![good, odd]
 }
