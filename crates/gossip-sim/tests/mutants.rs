@@ -84,7 +84,7 @@ const BLIND: &[Row] = &[
     (M::WallClockLease, Stormy, &["S1"]),
     (M::AckBeforeCommit, Sunny, &["S3"]),
     (M::WaiterGrantedUnasked, Sunny, &["S3", "S7"]),
-    (M::RestartDropsTail, Stormy, &["S1", "S2", "S3"]),
+    (M::RestartDropsTail, Stormy, &["S1", "S2", "S3", "S7"]),
     (M::LeaseBasedRead, Stormy, &["L", "S3", "S7"]),
     (M::GossipOwnFactsOnly, Stormy, &["G1"]),
     (M::OlderFactOverwrites, Stormy, &["G1"]),

@@ -9,8 +9,9 @@ use crate::membership::{Claim, MAX_ADDRESS, MAX_MEMBERS, NodeId, ProbeMessage, S
 pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
 /// The highest incarnation, and the highest number of a fact, that is believed of anybody. A node begins at its wall clock's
-/// milliseconds and rises by one, so that none comes near; what claims more is corrupt. Believed, 2^64 - 1 could never be refuted.
-pub const MAX_INCARNATION: u64 = u64::MAX / 2;
+/// milliseconds and rises by one, so that none comes near; what claims more is corrupt. Believed, 2^64 - 1 could never be refuted;
+/// and 2^63 - 1, which a bug makes as easily, is far enough below this for a refutation to be believed.
+pub const MAX_INCARNATION: u64 = u64::MAX / 4 * 3;
 
 /// One message. On the wire: postcard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +122,6 @@ fn within_reach(numbers: impl IntoIterator<Item = u64>) -> Result<(), Invalid> {
     if numbers.into_iter().all(|number| number <= MAX_INCARNATION) {
         Ok(())
     } else {
-        Err(Invalid::new("incarnation", "must be at most 2^63 - 1, as must the numbers of facts"))
+        Err(Invalid::new("incarnation", "must be at most 3/4 of 2^64, as must the numbers of facts"))
     }
 }

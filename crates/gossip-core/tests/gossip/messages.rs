@@ -2,7 +2,7 @@
 
 use gossip_core::gossip::{Delta, Fact, Version};
 use gossip_core::membership::{Claim, ProbeMessage, Standing, Status};
-use gossip_core::node::{Body, Config, Entry, Input, MAX_INCARNATION, Message, Node, Output};
+use gossip_core::node::{Body, Config, Entry, Input, MAX_INCARNATION, Message, Node, Output, Peer};
 use gossip_core::time::Time;
 use proptest::prelude::*;
 
@@ -114,6 +114,28 @@ proptest! {
 
 fn standings(node: &Node) -> Vec<(u64, Standing)> {
     (0..6).filter_map(|id| Some((id, node.membership().standing(id)?))).collect()
+}
+
+#[test]
+fn what_is_believed_can_be_refuted_and_the_refutation_is_believed() {
+    for incarnation in [u64::from(u32::MAX), i64::MAX as u64] {
+        let mut node = node();
+        let joined = Input::Join { peers: vec![Peer { id: 2, address: net::address(2) }] };
+        node.handle(Time::ZERO, joined).expect("a peer");
+        let standing = Standing { incarnation, status: Status::Suspect };
+        let claims = vec![Claim { node: 1, standing, by: 2, address: String::new() }];
+        let message = Message { claims, body: Body::Probe(ProbeMessage::Ping { seq: 1 }) };
+        node.handle(Time::ZERO, Input::Packet { from: 2, message }).expect("it is heard");
+        assert!(node.membership().standing(1) > Some(standing));
+        let mut sent = 0;
+        while let Some(output) = node.poll() {
+            if let Output::Send { message, .. } = output {
+                Message::decode(&message.encode()).expect("its peers take it");
+                sent += 1;
+            }
+        }
+        assert!(sent > 0);
+    }
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn an_older_fact_that_overwrites_makes_values_go_back() {
     let goes_back = |plan: Plan| {
         let mut net = Net::joined(10, Plan { latency: Duration::from_millis(400), ..plan });
         let all: Vec<u64> = (1..=10).collect();
-        let mut last = vec![0; 11];
+        let mut last = [0; 11];
         for value in 1..200_u64 {
             net.publish(1, "applied", &value.to_string());
             net.run(Duration::from_millis(50));

@@ -32,6 +32,9 @@ enum Command {
         /// What was done to the nodes from outside Maelstrom.
         #[arg(long)]
         nemesis: Option<String>,
+        /// Maelstrom was to cut the network: a run in which it did not is unknown.
+        #[arg(long)]
+        partition: bool,
         /// The latency between servers that the run had, in milliseconds.
         #[arg(long, default_value_t = 0)]
         latency_ms: u64,
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
             folder,
             name,
             nemesis,
+            partition,
             latency_ms,
             messages,
             messages_below,
@@ -70,7 +74,7 @@ fn main() -> ExitCode {
         }) => {
             let bounds = Bounds { messages, messages_below, median_ms, max_ms };
             let latency = Duration::from_millis(latency_ms);
-            report(&folder, Circumstances { bounds, name, nemesis, latency, batch, command })
+            report(&folder, Circumstances { bounds, name, nemesis, partition, latency, batch, command })
         }
         None => run(batch),
     }

@@ -1,6 +1,6 @@
 //! The node: lines in, envelopes out, sans-IO like the core that it drives, but for the ids that `generate` draws.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use gossip_client::OpId;
@@ -219,6 +219,9 @@ impl Node {
         let nodes = super::wire::list(request, "node_ids")?;
         let nodes: Option<Vec<String>> = nodes.iter().map(|n| n.as_str().map(str::to_owned)).collect();
         let nodes = nodes.ok_or_else(|| Fault::malformed("node_ids", "are not strings"))?;
+        if nodes.iter().collect::<BTreeSet<_>>().len() < nodes.len() {
+            return Err(Fault::malformed("node_ids", "name a node twice"));
+        }
         let index = nodes.iter().position(|n| *n == name);
         let index = index.ok_or_else(|| Fault::malformed("node_ids", "node_id is not among them"))?;
         match &self.identity {

@@ -47,6 +47,8 @@ pub struct Circumstances {
     pub name: Option<String>,
     /// What was done to the nodes from outside Maelstrom.
     pub nemesis: Option<String>,
+    /// Whether Maelstrom was to cut the network.
+    pub partition: bool,
     /// The network's latency between servers.
     pub latency: Duration,
     /// [`super::Settings::batch`].
@@ -97,7 +99,8 @@ pub struct Report {
     nodes: usize,
     seconds: f64,
     operations: u64,
-    nemesis: bool,
+    /// Whether Maelstrom cut the network.
+    partitioned: bool,
     /// What the run came to, bounds included.
     pub verdict: Verdict,
     /// What Maelstrom's checkers said.
@@ -138,7 +141,7 @@ impl Report {
             nodes: nodes(folder),
             seconds: history.nanos as f64 / 1e9,
             operations: history.operations,
-            nemesis: history.nemesis,
+            partitioned: history.partitioned,
             verdict,
             valid: verdict,
             values: get(&results, &["workload"]).and_then(Values::read),
@@ -149,6 +152,7 @@ impl Report {
             circumstances,
         };
         report.hold_to_bounds();
+        report.doubt();
         Ok(report)
     }
 
@@ -173,6 +177,22 @@ impl Report {
         Some(Bound { name, limit: limit as f64, strict: false, figure: Some(rounds as f64) })
     }
 
+    /// A run that shows nothing of what it is for is unknown, and no pass.
+    fn doubt(&mut self) {
+        let spreads = ["broadcast", "g-set"].iter().any(|kind| self.title.starts_with(kind));
+        let doubts = [
+            (self.operations == 0, "nothing was asked"),
+            (self.circumstances.partition && !self.partitioned, "the network was never cut"),
+            (spreads && self.values.is_none(), "no checker counted the values that were lost"),
+        ];
+        for (_, doubt) in doubts.into_iter().filter(|(there, _)| *there) {
+            if self.verdict == Verdict::Pass {
+                self.verdict = Verdict::Unknown;
+            }
+            self.anomalies.push(doubt.to_owned());
+        }
+    }
+
     fn hold_to_bounds(&mut self) {
         for bound in self.bounds().into_iter().chain(self.rounds_bound()) {
             let Bound { name, limit, strict, figure } = bound;
@@ -195,7 +215,7 @@ impl Report {
 
     /// What was done to the nodes, by Maelstrom and from outside.
     fn faults(&self) -> Vec<&str> {
-        let by_maelstrom = self.nemesis.then_some("partition");
+        let by_maelstrom = self.partitioned.then_some("partition");
         by_maelstrom.into_iter().chain(self.circumstances.nemesis.as_deref()).collect()
     }
 
@@ -296,7 +316,7 @@ impl fmt::Display for Report {
 struct History {
     operations: u64,
     nanos: i64,
-    nemesis: bool,
+    partitioned: bool,
     quantiles: Option<Quantiles>,
 }
 
@@ -322,7 +342,11 @@ impl History {
                     let began = open.remove(process);
                     delays.extend(began.filter(|_| is_key(kind, "ok")).map(|began| (time - began) as f64 / 1e6));
                 }
-                _ => history.nemesis = true,
+                // A cut is told twice: as it is asked for, with what kind, and as it was done, with who is cut from whom.
+                _ => {
+                    let cut = get(&op, &["f"]).is_some_and(|f| is_key(f, "start-partition"));
+                    history.partitioned |= cut && matches!(get(&op, &["value"]), Some(Edn::Vector(_)));
+                }
             }
         }
         history.quantiles = quantiles(delays);

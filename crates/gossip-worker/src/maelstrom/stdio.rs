@@ -25,7 +25,7 @@ pub enum Stopped {
 /// # Errors
 /// It had to stop before.
 pub fn run(mut node: Node) -> Result<(), Stopped> {
-    eprintln!("process {}", std::process::id());
+    say(format_args!("process {}", std::process::id()));
     let start = Instant::now();
     let lines = read_lines();
     let mut stdout = io::BufWriter::new(io::stdout().lock());
@@ -42,12 +42,17 @@ pub fn run(mut node: Node) -> Result<(), Stopped> {
         }
         stdout.flush()?;
         for line in node.take_log() {
-            eprintln!("{line}");
+            say(format_args!("{line}"));
         }
         if let Some(line) = node.failed() {
             return Err(Stopped::Node(line.to_owned()));
         }
     }
+}
+
+/// A line for people. Where nobody can read it, the node goes on without.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// The next line, or [`RecvTimeoutError::Timeout`] at once when the node is due, however many lines wait.

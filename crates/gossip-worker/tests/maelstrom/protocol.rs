@@ -79,6 +79,7 @@ fn what_makes_no_sense_gets_the_code_that_says_so() {
         (json!({ "type": "poll", "offsets": { "a": -1 } }), 12),
         (json!({ "type": "list_committed_offsets", "keys": [1] }), 12),
         (json!({ "type": "init", "node_id": "n9", "node_ids": ["n0"] }), 12),
+        (json!({ "type": "init", "node_id": "n0", "node_ids": ["n0", "n1", "n1"] }), 12),
         // Nobody has added anything: neither a set nor a counter.
         (json!({ "type": "read" }), 11),
     ];

@@ -22,6 +22,9 @@ const HISTORY: &str = r#"{:index 0, :time 1000000, :type :invoke, :process 0, :f
 {:index 5, :time 20000000000, :type :info, :process 2, :f :read, :value nil, :error :net-timeout}
 "#;
 
+const CUT: &str = "{:index 6, :time 20000000001, :type :info, :process :nemesis, :f :start-partition, \
+                   :value [:isolated {\"n1\" #{\"n2\"}}]}\n";
+
 fn folder(results: &str, history: &str) -> TempDir {
     let root = tempfile::tempdir().expect("a folder");
     let run = root.path().join("broadcast/20260101T000000.000Z");
@@ -134,8 +137,7 @@ fn a_bound_without_a_figure_and_a_checker_that_cannot_tell_are_unknown() {
 
 #[test]
 fn rounds_are_not_judged_under_faults() {
-    let cut =
-        format!("{HISTORY}{{:index 6, :time 20000000001, :type :info, :process :nemesis, :f :start-partition}}\n");
+    let cut = format!("{HISTORY}{CUT}");
     let slow = RESULTS.replace("1 571", "1 9999");
     let report = read(&folder(&slow, &cut), Bounds::default()).expect("a report");
     assert_eq!(report.verdict, Verdict::Pass);
@@ -145,6 +147,31 @@ fn rounds_are_not_judged_under_faults() {
     let circumstances = Circumstances { nemesis: Some("hub-pause".into()), ..Circumstances::default() };
     let report = Report::read(&root.path().join("broadcast/20260101T000000.000Z"), circumstances).expect("a report");
     assert!(report.to_string().contains("Nemesis: partition, hub-pause\n"), "{report}");
+}
+
+#[test]
+fn a_run_that_shows_nothing_of_what_it_is_for_is_unknown() {
+    let told = |history: &str, results: &str, partition| {
+        let circumstances = Circumstances { partition, ..Circumstances::default() };
+        let folder = folder(results, history);
+        let report =
+            Report::read(&folder.path().join("broadcast/20260101T000000.000Z"), circumstances).expect("a report");
+        (report.verdict, report.to_string())
+    };
+    assert_eq!(told(&format!("{HISTORY}{CUT}"), RESULTS, true).0, Verdict::Pass);
+    let asked = CUT.replace("[:isolated {\"n1\" #{\"n2\"}}]", ":minority-third");
+    let healed = CUT.replace(":start-partition", ":stop-partition");
+    for history in [HISTORY.to_owned(), format!("{HISTORY}{asked}"), format!("{HISTORY}{healed}")] {
+        let (verdict, text) = told(&history, RESULTS, true);
+        assert_eq!(verdict, Verdict::Unknown);
+        assert!(text.contains("Nemesis: none") && text.contains("the network was never cut"), "{text}");
+    }
+    let (verdict, text) = told("", RESULTS, false);
+    assert_eq!(verdict, Verdict::Unknown);
+    assert!(text.contains("nothing was asked"), "{text}");
+    let (verdict, text) = told(HISTORY, "{:valid? true, :workload {:valid? true}}", false);
+    assert_eq!(verdict, Verdict::Unknown);
+    assert!(text.contains("no checker counted the values that were lost"), "{text}");
 }
 
 #[test]
