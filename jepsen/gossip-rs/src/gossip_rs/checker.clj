@@ -126,15 +126,16 @@
 (defn- write-report!
   [test ops {:keys [valid? invariants linearizable] :as results}]
   (let [judgement (:judgement invariants)
+        findings  (findings/beside-invariants results)
         text      (report/text {:run             (run-facts test ops valid?)
                                 :ops             ops
                                 :linearizability {:valid? (:valid? linearizable), :checker "knossos"
                                                   :anomalies (count (:anomalies linearizable))}
                                 :judgement       judgement
-                                :findings        (findings/beside-invariants results)
+                                :findings        findings
                                 :notes           (findings/notes results)})]
     (spit (store/path! test "report.txt") text)
-    (spit (store/path! test "report.html") (timeline/html ops judgement text))
+    (spit (store/path! test "report.html") (timeline/html ops judgement findings text))
     (spit (store/path! test "schedule.edn") (schedule/edn-text (:schedule test)))
     (println (str "\n" text))))
 

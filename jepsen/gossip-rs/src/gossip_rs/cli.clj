@@ -42,7 +42,8 @@
    [nil "--nodes NODE_LIST" "Comma-separated names, or a number: 3 is n1,n2,n3. By default those of n1 to n5 that answer"
     :parse-fn #(if (re-matches #"[1-9]" %)
                  (mapv (partial str "n") (range 1 (inc (parse-long %))))
-                 (str/split % #",\s*"))]
+                 (str/split % #",\s*"))
+    :validate [#(and (seq %) (every? seq %) (apply distinct? %)) "must be names, each once, or a number from 1 to 9"]]
    [nil "--concurrency NUMBER" "How many workers; with an n behind it, so many for each node"
     :default "10"
     :validate [(partial re-find #"^[1-9]\d*n?$") "must be a whole number, n behind it or not"]]
@@ -118,7 +119,6 @@
                         :nemesis-name (or (:nemesis options) (:default-nemesis (workload/by-name workload)))
                         :test-seed    (sub-seed (:test-seed options) (swap! runs inc)))
         options  (merge options (plan-of options))]
-    (println (report/reproduction-line (assoc options :seed (:test-seed options) :nemesis (:nemesis-name options))))
     (merge tests/noop-test
            (dissoc options :nemesis)
            {:name         (str workload "-" (:nemesis-name options))
@@ -144,6 +144,13 @@
             :joiners        (atom #{})
             :nonserializable-keys [:contract :sent :paused-workers :client-faults :fault-effects :up :joiners]})))
 
+(defn- announced
+  "The test of a run that is about to begin. The line stands there even if the run never comes to a report."
+  [options]
+  (let [{:keys [workload nemesis-name nodes test-seed] :as test} (gossip-test options)]
+    (println (report/reproduction-line (assoc options :workload workload :nodes nodes :seed test-seed :nemesis nemesis-name)))
+    test))
+
 (defn all-tests
   "Every workload under every nemesis, or those of the ones named, so often."
   [{:keys [workload nemesis test-count nodes] :as options}]
@@ -151,7 +158,7 @@
         workload (if workload [workload] workload-names)
         nemesis  (if nemesis [nemesis] (keys schedule/nemeses))
         :when    (or (< 1 (count nodes)) (not (schedule/needs-peers? nemesis)))]
-    (gossip-test (assoc options :workload workload :nemesis nemesis))))
+    (announced (assoc options :workload workload :nemesis nemesis))))
 
 (defn- with-seed
   [parsed]
@@ -172,10 +179,25 @@
       parsed
       (with-seed parsed))))
 
+(def ^:private usage
+  "Usage: lein run test [OPTIONS]
+
+Deploys gossip-worker on the nodes by SSH, puts load on it while the nemesis breaks things by a schedule drawn from the seed,
+heals everything, drives every shard to its end, and judges the history with Knossos, Elle and S1 to S8, G1 and G2.
+
+  lein run test --workload lease-exclusivity --nemesis pause-random-node
+  lein run test --nodes 3 --workload split-correctness --time-limit 60 --test-seed 7
+  lein run analyze                  judges the last run again
+  lein run test-all --nodes 3       every workload under every nemesis
+
+Exit codes: 0 valid, 1 a violation, 2 unknown, 254 bad arguments, 255 a crash before anything was judged.
+
+Options:\n")
+
 (def commands
   "What the command line offers. To judge a stored run again no node need answer: the stored test says which it had."
-  (merge (cli/single-test-cmd {:test-fn gossip-test, :opt-spec options, :opt-fn* parse})
-         (select-keys (cli/single-test-cmd {:test-fn gossip-test, :opt-spec options, :opt-fn* with-seed}) ["analyze"])
+  (merge (cli/single-test-cmd {:test-fn announced, :opt-spec options, :opt-fn* parse, :usage usage})
+         (select-keys (cli/single-test-cmd {:test-fn gossip-test, :opt-spec options, :opt-fn* with-seed, :usage usage}) ["analyze"])
          (cli/test-all-cmd {:tests-fn all-tests, :opt-spec options, :opt-fn* parse})
          (cli/serve-cmd)))
 

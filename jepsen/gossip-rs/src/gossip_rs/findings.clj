@@ -6,7 +6,7 @@
   [{:keys [anomalies]}]
   (for [[shard {:keys [at op claim beside]}] anomalies]
     {:id "L", :shard shard, :at [at]
-     :message (str "shard " shard ": no order of its calls explains this " (some-> (:f op) name)
+     :message (str "shard " shard ": no order of its calls explains the " (some-> (:f op) name) " that ends at index " at
                    (when claim (str " but the lost claim " claim ", which shard " beside " needs")))}))
 
 (defn- elle
@@ -26,9 +26,9 @@
 (defn beside-invariants
   "The violations that no invariant's row shows: [{:id :message, :at [indices] :shard :time}]."
   [{:keys [linearizable views healing rust] :as results}]
-  (vec (concat (knossos linearizable)
+  (vec (concat (nodes (:nodes results))
+               (knossos linearizable)
                (elle (:elle results))
-               (nodes (:nodes results))
                (for [fault (:faults views)] {:id "G1", :message fault})
                (when (false? (:valid? healing))
                  [{:id "S6", :message (str/join ": " (map str (:error healing)))}])

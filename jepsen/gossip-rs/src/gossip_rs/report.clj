@@ -79,8 +79,16 @@
           [(rule "└" "┴" "┘")]))
 
 (def ^:private most-findings
-  "Of those beside the invariants that are shown."
+  "Of those beside the invariants that are shown, and more where there are more kinds."
   3)
+
+(defn- shown
+  "Some findings: the first of each kind, and the next as far as there is room."
+  [findings]
+  (let [firsts (into #{} (map (comp first val)) (group-by :id findings))
+        room   (max 0 (- most-findings (count firsts)))
+        more   (into #{} (take room) (remove firsts findings))]
+    (filter (some-fn firsts more) findings)))
 
 (defn- marked
   "Ops as lines, the culprit's with what is wrong."
@@ -97,13 +105,14 @@
   [ops judgement findings]
   (let [id        (first (filter #(false? (:valid? (get judgement %))) invariants/ids))
         violation (first (:violations (get judgement id)))
+        shown     (shown findings)
         more      (+ (max 0 (dec (reduce + (map (comp count :violations) (vals judgement)))))
-                     (max 0 (- (count findings) most-findings)))]
+                     (- (count findings) (count shown)))]
     (when (or id (seq findings))
       (concat ["Failing operations:"]
               (when id
                 (marked (trace/failing-trace ops id violation) violation (name id)))
-              (mapcat #(marked (trace/leading-up ops %) % (:id %)) (take most-findings findings))
+              (mapcat #(marked (trace/leading-up ops %) % (:id %)) shown)
               (when (pos? more)
                 [(str "  (" more " more in results.edn)")])))))
 

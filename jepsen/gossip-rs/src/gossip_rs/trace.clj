@@ -103,9 +103,11 @@
   before its time; none when it names nothing."
   [ops {:keys [shard at time]}]
   (let [ops (vec ops)]
-    (cond shard    (let [last (reduce max 0 at)]
+    (cond shard    (let [last  (reduce max 0 at)
+                         named (fn [{:keys [index completion]}] (some #{index completion} at))]
                      (->> (h/calls ops)
-                          (filter #(and (= shard (h/shard-of %)) (<= (:index %) last)))
+                          ; What is named may be about the whole run.
+                          (filter #(and (or (= shard (h/shard-of %)) (named %)) (<= (:index %) last)))
                           (take-last shown-before)
                           places-of
                           (with-faults ops)

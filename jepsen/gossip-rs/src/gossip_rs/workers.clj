@@ -49,31 +49,31 @@
              (into {} (for [thread (range threads)] [thread (long (/ (* 1e9 thread) rate))]))
              (long (/ (* 1e9 threads) rate))))
 
-(defrecord Driver [state asked]
+(def ^:private pause
+  "Nanoseconds before a driver that was refused tries again. Where everything is refused at once it would else fill the history
+  with refusals that no checker can read."
+  100000000)
+
+; `due`: not before this time, in nanoseconds.
+(defrecord Driver [state asked due]
   gen/Generator
   (op [this _ ctx]
     (if asked
       [:pending this]
       (when-let [[op next-state] (worker/next-drive state)]
-        (let [filled (gen/fill-in-op (op-of op) ctx)]
+        (let [filled (gen/fill-in-op (assoc (op-of op) :time (max due (:time ctx))) ctx)]
           (if (= :pending filled)
             [:pending this]
-            [filled (Driver. next-state op)])))))
+            [filled (Driver. next-state op due)])))))
 
-  (update [this _ _ {:keys [type] :as event}]
+  (update [this _ _ {:keys [type time] :as event}]
     (if (or (= :invoke type) (nil? asked))
       this
-      (Driver. (worker/learn-drive state event) nil))))
-
-(def ^:private drive-interval-s
-  "Between two operations of all drivers. Where everything is refused at once they would else fill the history with refusals
-  that no checker can read."
-  0.01)
+      (Driver. (worker/learn-drive state event) nil (if (= :ok type) 0 (+ time pause))))))
 
 (defn drivers
   "After the faults: drives every shard to its end, each thread its share."
   [plan seed threads]
-  (gen/delay drive-interval-s
-             (apply gen/any
-                    (for [thread (range threads)]
-                      (gen/on-threads #{thread} (->Driver (worker/driver plan seed thread threads) nil))))))
+  (apply gen/any
+         (for [thread (range threads)]
+           (gen/on-threads #{thread} (->Driver (worker/driver plan seed thread threads) nil 0)))))

@@ -32,7 +32,7 @@
     (is (= [id] (map first (found results))))))
 
 (deftest a-claim-that-two-shards-need-is-named
-  (is (= [["L" "shard t: no order of its calls explains this checkpoint but the lost claim c1, which shard s needs"]]
+  (is (= [["L" "shard t: no order of its calls explains the checkpoint that ends at index 7 but the lost claim c1, which shard s needs"]]
          (found {:linearizable (assoc (:linearizable clean) :anomalies
                                       {"t" {:op {:f :checkpoint}, :at 7, :claim "c1", :beside "s"}})}))))
 

@@ -118,6 +118,16 @@
     (is (= [:skew] (shown (step :pause {:workers [1]}) (step :skew {}) (step :resume {:workers :all}))))
     (is (= [:heal] (shown (step :kill ["n1"]) (step :skew nil) (step :heal nil))) "all has ended")))
 
+(deftest what-a-shard-is-stuck-at-is-shown-though-it-is-about-the-whole-run
+  (let [ops (history (acquire "a" 1) {:f :complete-run, :in {:run "r", :op-id "x"}, :out {}})]
+    (is (= [:acquire :acquire :complete-run :complete-run] (map :f (trace/leading-up ops {:shard "s", :at [3]}))))))
+
+(deftest of-each-kind-of-finding-one-is-shown
+  (let [of   (fn [id n] (for [i (range n)] {:id id, :message (str id i)}))
+        text (report/text {:run run, :ops bad, :judgement {}, :findings (concat (of "L" 50) (of "Elle" 1) (of "node" 2) (of "G1" 1))})]
+    (is (= [true true true true] (map #(str/includes? text %) ["L0" "Elle0" "node0" "G10"])))
+    (is (str/includes? text "(50 more in results.edn)"))))
+
 (deftest only-the-first-findings-are-shown-and-the-rest-counted
   (let [text (report/text {:run run, :ops bad, :judgement {}, :findings (for [i (range 7)] {:id "L", :message (str "m" i)})})]
     (is (str/includes? text "m2"))

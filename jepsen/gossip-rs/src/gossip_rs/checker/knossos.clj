@@ -53,14 +53,16 @@
     (let [[[other _] [shard result]] (sort-by (comp :at second) needing)]
       {shard (assoc result :claim (:op-id (:in claim) (:index claim)), :beside other)})))
 
-(def ^:private limits-for-all
-  "So many shards may take their whole time. Where more do the history is broken all over, or too large for this checker."
-  6)
+(defn- limit-for-all
+  "Milliseconds for so many shards: six may take their whole time, and each a twentieth of it. Where more is needed the history is
+  broken all over, or too large for this checker."
+  [shards time-limit-ms]
+  (+ (* 6 time-limit-ms) (quot (* shards time-limit-ms) 20)))
 
 (defn- within
-  "A check that takes `time-limit-ms` at most, and all calls of it together `limits-for-all` times as long."
-  [time-limit-ms]
-  (let [end (+ (System/nanoTime) (* 1000000 limits-for-all time-limit-ms))]
+  "A check of one of so many shards that takes `time-limit-ms` at most, and all calls of it together `limit-for-all`."
+  [shards time-limit-ms]
+  (let [end (+ (System/nanoTime) (* 1000000 (limit-for-all shards time-limit-ms)))]
     (fn [part]
       (let [left (min time-limit-ms (quot (- end (System/nanoTime)) 1000000))]
         (if (pos? left)
@@ -73,7 +75,7 @@
   [ops time-limit-ms]
   (let [shards  (linear/shards ops)
         telling (filter (fn [[_ {:keys [calls]}]] (some #(and (h/ok? %) (not= :create (:f %))) calls)) shards)
-        check   (within time-limit-ms)
+        check   (within (count telling) time-limit-ms)
         alone   (without-memo #(into (sorted-map) (map (fn [[shard part]] [shard (check part)])) telling))
         fine    (filter #(true? (:valid? (alone (key %)))) telling)
         results (into alone (without-memo #(into {} (map needed-twice) (claims/granted-twice fine check))))
