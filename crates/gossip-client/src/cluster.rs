@@ -1,6 +1,6 @@
 //! Calls of the cluster service.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gossip_proto::v1;
 use gossip_proto::v1::cluster_service_client::ClusterServiceClient;
@@ -8,6 +8,7 @@ use tonic::transport::Channel;
 
 use crate::client::{Client, LARGEST_ANSWER};
 use crate::error::Error;
+use crate::options::Options;
 use crate::retry::Kind;
 
 pub use gossip_proto::v1::{
@@ -58,13 +59,23 @@ impl Client {
         call!(self, Read, Duration::ZERO, members, v1::MembersRequest {})
     }
 
+    /// The client for a change, which carries no op id and is sent once: first a node is found that answers, so that one that hangs
+    /// does not take all of the caller's time.
+    async fn awake(&self) -> Result<Client, Error> {
+        let begun = Instant::now();
+        self.status().await?;
+        let Options { deadline, attempt, .. } = *self.options();
+        Ok(self.with_times(deadline.saturating_sub(begun.elapsed()), attempt))
+    }
+
     /// Hands the leadership to this voter, or to the one that is furthest ahead; answers with the new leader's name.
     ///
     /// # Errors
     /// `BAD_CHANGE`, `CHANGE_IN_PROGRESS`, `TIMEOUT`.
     pub async fn transfer_leader(&self, to: Option<&str>) -> Result<String, Error> {
         let request = v1::TransferLeaderRequest { to: to.unwrap_or_default().into() };
-        let answer: v1::TransferLeaderResponse = call!(self, Once, Duration::ZERO, transfer_leader, request)?;
+        let answer: v1::TransferLeaderResponse =
+            call!(self.awake().await?, Once, Duration::ZERO, transfer_leader, request)?;
         Ok(answer.leader)
     }
 
@@ -74,7 +85,7 @@ impl Client {
     /// `BAD_CHANGE`, `CHANGE_IN_PROGRESS`. After an indefinite failure, look at [`Client::members`].
     pub async fn add_node(&self, node: &str, address: &str) -> Result<u64, Error> {
         let request = v1::AddNodeRequest { node: node.into(), address: address.into() };
-        let answer: v1::AddNodeResponse = call!(self, Once, Duration::ZERO, add_node, request)?;
+        let answer: v1::AddNodeResponse = call!(self.awake().await?, Once, Duration::ZERO, add_node, request)?;
         Ok(answer.node_id)
     }
 
@@ -84,7 +95,7 @@ impl Client {
     /// `BAD_CHANGE`, `CHANGE_IN_PROGRESS`. After an indefinite failure, look at [`Client::members`].
     pub async fn remove_node(&self, node: &str) -> Result<(), Error> {
         let request = v1::RemoveNodeRequest { node: node.into() };
-        let _: v1::RemoveNodeResponse = call!(self, Once, Duration::ZERO, remove_node, request)?;
+        let _: v1::RemoveNodeResponse = call!(self.awake().await?, Once, Duration::ZERO, remove_node, request)?;
         Ok(())
     }
 

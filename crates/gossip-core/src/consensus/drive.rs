@@ -42,6 +42,9 @@ impl<M: StateMachine> Group<M> {
         if self.led.is_some() && self.led != leads {
             self.step_down();
         }
+        if leads.is_some() && self.led != leads {
+            self.begin_to_lead();
+        }
         self.led = leads;
         self.settle_transfer();
     }

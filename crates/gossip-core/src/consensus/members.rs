@@ -32,6 +32,8 @@ pub(super) struct Changes {
     sending: BTreeMap<NodeId, Time>,
     /// When each node was heard last. Raft's own note of it starts anew with each election time-out, and would refuse at random.
     heard: BTreeMap<NodeId, Time>,
+    /// Since when this node leads, or led last.
+    leads_since: Time,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,11 @@ impl<M: StateMachine> Group<M> {
         self.propose_change(Some(token), ConfChangeType::RemoveNode, id, name.to_owned(), String::new())
     }
 
+    /// Notes that this node has begun to lead.
+    pub(super) fn begin_to_lead(&mut self) {
+        self.changes.leads_since = self.now;
+    }
+
     /// Notes a sign of life.
     pub(super) fn hear(&mut self, from: NodeId) {
         if self.members.nodes.iter().any(|member| member.id == from) {
@@ -113,6 +120,10 @@ impl<M: StateMachine> Group<M> {
         let answering = left.iter().filter(|voter| answers(voter)).count();
         if answering > left.len() / 2 {
             return Ok(());
+        }
+        // A follower hears nobody but its leader: one that has just become the leader knows nothing of the others yet.
+        if self.now < self.changes.leads_since + recently {
+            return Err(Refusal::ChangeInProgress);
         }
         let problem = format!("without {name} only {answering} of {} voters would answer, no majority", left.len());
         Err(Refusal::BadChange { field: "node", problem })

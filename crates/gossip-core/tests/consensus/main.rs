@@ -340,6 +340,33 @@ fn a_voter_whom_the_majority_needs_is_not_removed() {
     assert_eq!(remove(&mut net, healthy), Reply::Changed(healthy), "one voter of one is a majority");
 }
 
+/// A leader that is asked to remove itself hands over, and its heir is asked at once: it has heard from nobody but the old leader,
+/// which is no reason to say for good that the rest is no majority.
+#[test]
+fn an_heir_says_not_yet_before_it_knows_who_answers() {
+    let mut net = Net::new(3, 10, Config::default());
+    let old = net.await_leader();
+    net.run(SECOND * 5);
+    let name = format!("n{old}");
+    let token = net.change(old, Change::RemoveNode { name: name.clone() });
+    net.run_until("the hand-over", |net| net.replies.contains_key(&token));
+    let Reply::Refused(Refusal::NotLeader { leader: Some(heir) }) = net.replies[&token] else {
+        panic!("{:?}", net.replies[&token])
+    };
+    net.run_until("the heir's election", |net| net.group(heir).status().role == Role::Leader);
+    let mut tries = 0;
+    loop {
+        let token = net.change(heir, Change::RemoveNode { name: name.clone() });
+        net.run_until("an answer", |net| net.replies.contains_key(&token));
+        tries += 1;
+        match &net.replies[&token] {
+            Reply::Changed(removed) if *removed == old => break,
+            Reply::Refused(Refusal::ChangeInProgress) if tries < 1000 => net.run(Duration::from_millis(1)),
+            other => panic!("try {tries}: {other:?}"),
+        }
+    }
+}
+
 /// Found by the simulator (level 2, seed 540352): raft panicked when the leader that had removed itself heard of its own disk.
 #[test]
 fn a_leader_that_inherits_its_own_removal_steps_down() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gossip_core::consensus::Members;
 use gossip_proto::errors::ErrorDetail;
 use gossip_proto::v1;
 use gossip_proto::v1::peer_message::Message as Frame;
@@ -89,8 +90,11 @@ impl Roster {
 }
 
 fn removed(core: &Handle, id: u64) -> bool {
-    let members = core.members();
-    let members = members.borrow();
+    lacks(&core.members().borrow(), id)
+}
+
+/// Whether this number was given to a node that is a member no more.
+fn lacks(members: &Members, id: u64) -> bool {
     id < members.next_id && !members.nodes.iter().any(|member| member.id == id)
 }
 
@@ -203,6 +207,7 @@ impl PeerService for Inbound {
     async fn messages(&self, request: Request<Streaming<v1::PeerMessage>>) -> Result<Response<v1::PeerClosed>, Status> {
         let mut stream = request.into_inner();
         let mut draining = self.draining.clone();
+        let mut members = self.roster.core.members();
         let Some(Frame::Hello(hello)) = stream.message().await?.and_then(|first| first.message) else {
             return Err(ErrorDetail::new("INVALID_ARGUMENT", "the first message of a peer must be its hello")
                 .with("field", "hello")
@@ -217,6 +222,11 @@ impl PeerService for Inbound {
                 frame = stream.message() => frame?,
                 _ = &mut replaced => return Ok(Response::new(v1::PeerClosed {})),
                 _ = draining.wait_for(|draining| *draining) => return Ok(Response::new(v1::PeerClosed {})),
+                // Whoever is removed may not get the entry that says so: the others have no link to it any more. It comes back, and
+                // is told why it is not let in.
+                _ = members.wait_for(|members| lacks(members, hello.from)) => {
+                    return Ok(Response::new(v1::PeerClosed {}));
+                }
             };
             let Some(frame) = frame else { return Ok(Response::new(v1::PeerClosed {})) };
             if !self.take(hello.from, frame, &mut snapshot).await {

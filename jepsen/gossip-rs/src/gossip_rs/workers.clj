@@ -49,13 +49,21 @@
              (into {} (for [thread (range threads)] [thread (long (/ (* 1e9 thread) rate))]))
              (long (/ (* 1e9 threads) rate))))
 
-(def ^:private pause
-  "Nanoseconds before a driver that was refused tries again. Where everything is refused at once it would else fill the history
-  with refusals that no checker can read."
-  100000000)
+(def ^:private pauses
+  "Nanoseconds before a driver that was refused tries again: the first, and what it grows to while nothing succeeds. Where
+  everything is refused at once it would else fill the history with refusals that no checker can read."
+  [100000000 2000000000])
+
+(defn- next-pause
+  "The pause after an operation. That a run can be read is no progress."
+  [pause {:keys [f type]}]
+  (let [[first most] pauses]
+    (cond (not= :ok type)  (min most (* 2 pause))
+          (= :read-run f)  pause
+          :else            first)))
 
 ; `due`: not before this time, in nanoseconds.
-(defrecord Driver [state asked due]
+(defrecord Driver [state asked due pause]
   gen/Generator
   (op [this _ ctx]
     (if asked
@@ -64,16 +72,16 @@
         (let [filled (gen/fill-in-op (assoc (op-of op) :time (max due (:time ctx))) ctx)]
           (if (= :pending filled)
             [:pending this]
-            [filled (Driver. next-state op due)])))))
+            [filled (Driver. next-state op due pause)])))))
 
   (update [this _ _ {:keys [type time] :as event}]
     (if (or (= :invoke type) (nil? asked))
       this
-      (Driver. (worker/learn-drive state event) nil (if (= :ok type) 0 (+ time pause))))))
+      (Driver. (worker/learn-drive state event) nil (if (= :ok type) 0 (+ time pause)) (next-pause pause event)))))
 
 (defn drivers
   "After the faults: drives every shard to its end, each thread its share."
   [plan seed threads]
   (apply gen/any
          (for [thread (range threads)]
-           (gen/on-threads #{thread} (->Driver (worker/driver plan seed thread threads) nil 0)))))
+           (gen/on-threads #{thread} (->Driver (worker/driver plan seed thread threads) nil 0 (first pauses))))))
