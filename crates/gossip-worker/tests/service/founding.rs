@@ -119,6 +119,26 @@ async fn a_founder_that_lost_its_data_takes_no_part() {
     write(&cluster, "k3").await;
 }
 
+/// What tells it may never reach it: the others drop their links as soon as they know.
+#[tokio::test]
+async fn a_node_that_was_removed_while_it_stood_still_hears_of_it_and_stops() {
+    let mut cluster = Cluster::start(3, &[]).await;
+    cluster.client.transfer_leader(Some("n1")).await.unwrap();
+    cluster.nodes[2].signal(Signal::SIGSTOP);
+    cluster.client.remove_node("n3").await.unwrap();
+    cluster.nodes[2].signal(Signal::SIGCONT);
+    assert_eq!(cluster.nodes[2].ended().code(), Some(0), "{}", cluster.nodes[2].log());
+}
+
+#[tokio::test]
+async fn a_leader_that_is_removed_hands_over_and_stops() {
+    let mut cluster = Cluster::start(3, &[]).await;
+    let leader = cluster.leader().await;
+    cluster.client.remove_node(&format!("n{}", leader + 1)).await.unwrap();
+    assert_eq!(cluster.nodes[leader].ended().code(), Some(0), "{}", cluster.nodes[leader].log());
+    cluster.prepare(1).await;
+}
+
 #[tokio::test]
 async fn a_node_that_was_removed_while_it_was_down_hears_of_it_and_stops() {
     let mut cluster = Cluster::start(3, &[]).await;
