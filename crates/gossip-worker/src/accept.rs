@@ -14,7 +14,8 @@ const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// For the first bytes. A connection that goes silent later is found by its pings.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Between two looks at a preface that has begun to come: it is one packet but for odd networks.
+/// Before the second look at a preface that has begun to come; it doubles. It is one packet but for odd networks, and for whoever
+/// wants to keep this node looking.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Connections that have said what they are. Ends when nobody takes them any more.
@@ -50,6 +51,7 @@ async fn welcome(connection: TcpStream, connections: mpsc::Sender<io::Result<Tcp
 /// Whether the preface came; what was read of it stays to be read.
 async fn speaks_http2(connection: &TcpStream) -> bool {
     let mut seen = [0; PREFACE.len()];
+    let mut look = LOOK;
     loop {
         match connection.peek(&mut seen).await {
             Ok(count) if count > 0 && PREFACE.starts_with(&seen[..count]) => {
@@ -57,7 +59,8 @@ async fn speaks_http2(connection: &TcpStream) -> bool {
                     return true;
                 }
                 // These bytes stay there, so that the next look would not wait for others.
-                sleep(LOOK).await;
+                sleep(look).await;
+                look *= 2;
             }
             Ok(_) | Err(_) => return false,
         }
