@@ -63,11 +63,19 @@ async fn a_refusal_is_not_tried_again() {
 
 #[tokio::test]
 async fn a_change_of_members_is_not_sent_again_after_a_lost_answer() {
-    let node = Node::start(vec![Reply::Lose, refuse("OVERLOADED"), Reply::Good]).await;
+    let node = Node::start(vec![Reply::Good, Reply::Lose, Reply::Good, refuse("OVERLOADED"), Reply::Good]).await;
     let client = client(&[&node.address]);
     assert!(!client.add_node("n4", "h:1").await.unwrap_err().definite);
-    assert_eq!(node.methods(), ["add_node"]);
+    assert_eq!(node.methods(), ["status", "add_node"], "first a node is looked for that answers");
     assert_eq!(client.add_node("n4", "h:1").await, Ok(4), "what was refused for certain is tried again");
+}
+
+#[tokio::test]
+async fn a_change_of_members_is_sent_to_a_node_that_is_awake() {
+    let (hung, node) = (Node::start(vec![Reply::Never]).await, Node::start(vec![]).await);
+    let client = client(&[&hung.address, &node.address]);
+    assert_eq!(client.add_node("n4", "h:1").await, Ok(4));
+    assert_eq!((hung.methods(), node.methods()), (vec!["status"], vec!["status", "add_node"]));
 }
 
 #[tokio::test]

@@ -64,7 +64,12 @@ pub const REASONS: &[Reason] = &[
     row("LEADERSHIP_LOST", Code::Unavailable, NO, "send it again under the same op id"),
     row("TIMEOUT", Code::DeadlineExceeded, None, "send it again under the same op id"),
     row("READ_UNCONFIRMED", Code::Unavailable, YES, "read again, or from another node"),
-    row("CHANGE_IN_PROGRESS", Code::FailedPrecondition, YES, "try again when the change under way is done"),
+    row(
+        "CHANGE_IN_PROGRESS",
+        Code::FailedPrecondition,
+        YES,
+        "try again when the change under way is done, or a new leader knows who answers",
+    ),
     row("BAD_CHANGE", Code::InvalidArgument, YES, "mend the field that `field` names"),
     row("STOPPING", Code::Unavailable, YES, "ask another node"),
     row("CLUSTER_MISMATCH", Code::FailedPrecondition, YES, "this is a node of another cluster: mend the address"),
