@@ -116,11 +116,7 @@ impl Client {
         let policy = Policy {
             kind,
             patience: self.options.deadline.saturating_add(wait),
-            // What is not sent again gets all of the time: a change of members passes through the log twice.
-            slice: match kind {
-                Kind::Once => self.options.deadline,
-                Kind::Read | Kind::Mutation => self.options.attempt.saturating_add(wait),
-            },
+            slice: self.options.attempt.saturating_add(wait),
             retries: self.options.retries,
         };
         with_retries(policy, |Attempt { direction, time }| self.attempt(direction, time, request.clone(), &send)).await

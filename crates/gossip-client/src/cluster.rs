@@ -8,7 +8,6 @@ use tonic::transport::Channel;
 
 use crate::client::{Client, LARGEST_ANSWER};
 use crate::error::Error;
-use crate::options::Options;
 use crate::retry::Kind;
 
 pub use gossip_proto::v1::{
@@ -60,12 +59,12 @@ impl Client {
     }
 
     /// The client for a change, which carries no op id and is sent once: first a node is found that answers, so that one that hangs
-    /// does not take all of the caller's time.
+    /// does not take all of the caller's time. One attempt gets what is left of it: a change passes through the log twice.
     async fn awake(&self) -> Result<Client, Error> {
         let begun = Instant::now();
         self.status().await?;
-        let Options { deadline, attempt, .. } = *self.options();
-        Ok(self.with_times(deadline.saturating_sub(begun.elapsed()), attempt))
+        let left = self.options().deadline.saturating_sub(begun.elapsed());
+        Ok(self.with_times(left, left))
     }
 
     /// Hands the leadership to this voter, or to the one that is furthest ahead; answers with the new leader's name.
