@@ -215,18 +215,22 @@ impl PeerService for Inbound {
         };
         self.admit(&hello, false).await?;
         tracing::debug!(peer = hello.from, name = hello.from_name, "peer connected");
-        let mut replaced = self.replace_stream(hello.from);
+        let replaced = self.replace_stream(hello.from);
+        let over = async {
+            tokio::select! {
+                _ = replaced => {}
+                _ = draining.wait_for(|draining| *draining) => {}
+                // Whoever is removed may not get the entry that says so: the others have no link to it any more. It comes back, and
+                // is told why it is not let in.
+                _ = members.wait_for(|members| lacks(members, hello.from)) => {}
+            }
+        };
+        let mut over = std::pin::pin!(over);
         let mut snapshot = Snapshot::default();
         loop {
             let frame = tokio::select! {
                 frame = stream.message() => frame?,
-                _ = &mut replaced => return Ok(Response::new(v1::PeerClosed {})),
-                _ = draining.wait_for(|draining| *draining) => return Ok(Response::new(v1::PeerClosed {})),
-                // Whoever is removed may not get the entry that says so: the others have no link to it any more. It comes back, and
-                // is told why it is not let in.
-                _ = members.wait_for(|members| lacks(members, hello.from)) => {
-                    return Ok(Response::new(v1::PeerClosed {}));
-                }
+                () = &mut over => None,
             };
             let Some(frame) = frame else { return Ok(Response::new(v1::PeerClosed {})) };
             if !self.take(hello.from, frame, &mut snapshot).await {
