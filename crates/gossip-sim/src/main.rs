@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use args::{Cli, Many, Mix, One, Verb};
+use gossip_check::report::stdout;
 use gossip_sim::faults::options::Level;
 use gossip_sim::invariants::Violation;
 use gossip_sim::reach::JUDGED;
@@ -50,18 +51,18 @@ fn main() -> ExitCode {
 
 /// What a failure prints: the rule, all that the run follows from, and the command that shows it again.
 fn tell(plan: &Plan, violation: &Violation) {
-    println!("VIOLATION {violation}");
-    println!("  seed {}  level {}  commit {}", plan.seed, plan.level, commit());
-    println!("  {plan}");
+    stdout::line(format_args!("VIOLATION {violation}"));
+    stdout::line(format_args!("  seed {}  level {}  commit {}", plan.seed, plan.level, commit()));
+    stdout::line(format_args!("  {plan}"));
 }
 
 fn play(plan: &Plan, one: &One) -> anyhow::Result<u8> {
     let began = Instant::now();
     let outcome = run(plan);
     let took = began.elapsed();
-    print!("{}", outcome.trace);
+    stdout::text(&outcome.trace);
     let stats = outcome.stats;
-    println!(
+    stdout::line(format_args!(
         "seed {}  level {}  {:.3} s simulated, {} events, {} operations, {} applies, {} terms  digest {:016x}",
         plan.seed,
         plan.level,
@@ -71,9 +72,9 @@ fn play(plan: &Plan, one: &One) -> anyhow::Result<u8> {
         stats.applies,
         stats.terms,
         outcome.digest
-    );
+    ));
     let counts: Vec<String> = JUDGED.iter().zip(outcome.judged).map(|(id, count)| format!("{id} {count}")).collect();
-    println!("whole states compared {}, by the judge {}", stats.compared, counts.join("  "));
+    stdout::line(format_args!("whole states compared {}, by the judge {}", stats.compared, counts.join("  ")));
     // Not on stdout: two processes write the same bytes there.
     eprintln!(
         "{:.3} ms, {:.0} x real time",
@@ -94,15 +95,15 @@ fn verdict(plan: &Plan, outcome: &Outcome) -> u8 {
             VIOLATION
         }
         None if outcome.is_empty(plan) => {
-            println!("UNKNOWN there was nothing to check");
+            stdout::line("UNKNOWN there was nothing to check");
             UNKNOWN
         }
         None if outcome.undecided => {
-            println!("UNKNOWN the judge gave up within its limits");
+            stdout::line("UNKNOWN the judge gave up within its limits");
             UNKNOWN
         }
         None => {
-            println!("no violation");
+            stdout::line("no violation");
             0
         }
     }
@@ -121,11 +122,11 @@ fn sweep_all(many: &Many) -> anyhow::Result<u8> {
             plan.judged = !many.unjudged;
             plan
         });
-        println!("{}", line(&done, many.seed));
+        stdout::line(line(&done, many.seed));
         done.failures.iter().for_each(|(plan, violation)| tell(plan, violation));
         swept.push(done);
     }
-    println!("{}", table(&swept));
+    stdout::line(table(&swept));
     Ok(judge_sweep(&swept, many))
 }
 
@@ -147,7 +148,7 @@ fn line(swept: &Swept, first: u64) -> String {
 fn judge_sweep(swept: &[Swept], many: &Many) -> u8 {
     let demands = Demands { coverage: !many.any_coverage, judged: !many.unjudged };
     let (verdict, said) = verdict_on(swept, demands);
-    said.iter().for_each(|line| println!("{line}"));
+    said.iter().for_each(stdout::line);
     match verdict {
         Verdict::Pass => 0,
         Verdict::Unknown => UNKNOWN,
@@ -162,7 +163,7 @@ fn shrink_one(plan: &Plan) -> u8 {
             VIOLATION
         }
         None => {
-            println!("no violation: nothing to shrink");
+            stdout::line("no violation: nothing to shrink");
             0
         }
     }
@@ -170,15 +171,15 @@ fn shrink_one(plan: &Plan) -> u8 {
 
 fn meta(plan: &Plan, times: u32) -> u8 {
     let first = run(plan);
-    println!("digest {:016x}, {} bytes of trace", first.digest, first.trace.len());
+    stdout::line(format_args!("digest {:016x}, {} bytes of trace", first.digest, first.trace.len()));
     for _ in 1..times {
         let again = run(plan);
         if (again.digest, &again.trace) != (first.digest, &first.trace) {
             let differs = first.trace.lines().zip(again.trace.lines()).find(|(a, b)| a != b);
-            println!("VIOLATION the same seed went another way: {differs:?}");
+            stdout::line(format_args!("VIOLATION the same seed went another way: {differs:?}"));
             return VIOLATION;
         }
     }
-    println!("{times} times the same");
+    stdout::line(format_args!("{times} times the same"));
     0
 }

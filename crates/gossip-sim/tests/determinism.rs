@@ -1,6 +1,6 @@
 //! The same seed goes the same way: twice in one process, and in two.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use gossip_sim::faults::options::{Length, Level};
 use gossip_sim::run::{Plan, run};
@@ -51,6 +51,16 @@ fn two_processes_write_the_same_bytes() {
         assert!(first.len() > 1_000, "level {level} wrote {} bytes", first.len());
         assert!(first == second, "level {level}: two processes wrote different traces");
     }
+}
+
+#[test]
+fn a_reader_that_has_gone_changes_no_verdict() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gossip-sim"));
+    // `head` closes the pipe long before the trace, some hundred kilobytes, is written.
+    let replay = command.args(["replay", "--seed", "11", "--level", "2"]).stdout(Stdio::piped()).spawn();
+    let mut replay = replay.expect("gossip-sim runs");
+    drop(replay.stdout.take());
+    assert_eq!(replay.wait().expect("gossip-sim ends").code(), Some(0));
 }
 
 #[test]

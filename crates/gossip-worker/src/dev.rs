@@ -1,5 +1,6 @@
 //! One node in a temporary folder, for trying things.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use crate::config::{LogFormat, NodeArgs};
@@ -20,7 +21,11 @@ pub fn run(listen: SocketAddr) -> Result<(), Exit> {
     let flags = NodeArgs::alone("dev", listen, folder.path());
     let settings = flags.settings().map_err(|e| Exit::Config(e.to_string()))?;
     telemetry::start_logs("warn", LogFormat::Text).map_err(|e| Exit::Config(e.to_string()))?;
-    node::runtime()?.block_on(node::run(settings, |serving| print!("{}", welcome(serving, &data))))
+    let greet = |serving| {
+        // A reader that has gone is no reason for the node to go.
+        let _ = std::io::stdout().write_all(welcome(serving, &data).as_bytes());
+    };
+    node::runtime()?.block_on(node::run(settings, greet))
 }
 
 /// The cluster's id depends on the port, so it must be known before the start.

@@ -3,6 +3,7 @@
 mod edn;
 mod faults;
 mod html;
+pub mod stdout;
 mod text;
 mod trace;
 

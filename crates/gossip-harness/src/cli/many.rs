@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use clap::Args;
 use gossip_check::judge::Validity;
+use gossip_check::report::stdout;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -145,13 +146,13 @@ pub(super) async fn all(args: &AllArgs) -> anyhow::Result<u8> {
         Err(line) => return Ok(refuse(&line)),
     };
     let stop = stop_signal()?;
-    println!("{} runs, master seed {master}", specs.len());
+    stdout::line(format_args!("{} runs, master seed {master}", specs.len()));
     let folder = Folder::create(&args.common.store, "test-all")?;
     let rows = run_all(specs, args.jobs, stop).await;
     let markdown = markdown(&rows, master);
     folder.write("summary.md", &markdown)?;
     folder.write("summary.json", &format!("{:#}\n", summary_json(&rows, master)))?;
-    print!("\n{markdown}\nResults: {}\n", folder.path().display());
+    stdout::text(format_args!("\n{markdown}\nResults: {}\n", folder.path().display()));
     Ok(Validity::merge(rows.iter().map(Row::validity)).exit_code())
 }
 
@@ -182,7 +183,7 @@ async fn run_all(specs: Vec<Spec>, jobs: usize, stop: watch::Receiver<bool>) -> 
         };
         let Some((number, spec)) = planned.remove(&id) else { continue };
         let row = Row { workload: spec.workload, nemesis: spec.nemesis, seed: spec.seed, end, seconds };
-        println!(
+        stdout::line(format_args!(
             "{:3}/{total} {:7} {:22} {:24} seed {:10} {:4.0} s  {}",
             rows.len() + 1,
             row.validity().word(),
@@ -191,7 +192,7 @@ async fn run_all(specs: Vec<Spec>, jobs: usize, stop: watch::Receiver<bool>) -> 
             row.seed,
             row.seconds,
             row.why()
-        );
+        ));
         rows.insert(number, row);
     }
     assert_eq!(rows.len(), total, "a run is missing from the table");
@@ -251,7 +252,7 @@ pub(super) async fn planted(args: &MutantArgs) -> anyhow::Result<u8> {
         }
     }
     let stop = stop_signal()?;
-    println!("| mutant | workload | nemesis | caught by | seed | seconds |\n|---|---|---|---|---|---|");
+    stdout::line("| mutant | workload | nemesis | caught by | seed | seconds |\n|---|---|---|---|---|---|");
     let mut worst = Validity::True;
     for row in mutants::ALL.iter().filter(wanted) {
         let begun = Instant::now();
@@ -267,13 +268,13 @@ pub(super) async fn planted(args: &MutantArgs) -> anyhow::Result<u8> {
                 format!("unknown: {why}")
             }
         };
-        println!(
+        stdout::line(format_args!(
             "| {} | {} | {} | {said} | {seed} | {:.0} |",
             row.name,
             row.workload.name(),
             row.nemesis.name(),
             begun.elapsed().as_secs_f64()
-        );
+        ));
     }
     Ok(worst.exit_code())
 }

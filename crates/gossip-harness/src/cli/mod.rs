@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use gossip_check::judge::{Options, Validity, check_file};
-use gossip_check::report::{RunInfo, text};
+use gossip_check::report::{RunInfo, stdout, text};
 use tokio::sync::watch;
 
 use self::many::{AllArgs, MutantArgs};
@@ -127,8 +127,8 @@ async fn test(args: &RunArgs) -> anyhow::Result<u8> {
     for number in 0..args.test_count {
         let seed = if number == 0 { first.seed } else { seeds.below(1 << 31) };
         let outcome = one(Spec { seed, ..first.clone() }, stop.clone(), &Progress::new()).await?;
-        print!("{}", outcome.report);
-        println!("\nResults: {}", outcome.folder.display());
+        stdout::text(&outcome.report);
+        stdout::line(format_args!("\nResults: {}", outcome.folder.display()));
         worst = Validity::merge([worst, outcome.validity]);
         if worst != Validity::True || *stop.borrow() {
             break;
@@ -160,7 +160,7 @@ fn check(file: &Path, gossip_bound: Option<u32>) -> u8 {
                 schedule_digest: String::new(),
                 repro: format!("gossip-verify check {}", file.display()),
             };
-            print!("{}", text(&info, &verdict, &ops));
+            stdout::text(text(&info, &verdict, &ops));
             verdict.validity.exit_code()
         }
         Err(error) => refuse(&error.to_string()),
@@ -168,13 +168,13 @@ fn check(file: &Path, gossip_bound: Option<u32>) -> u8 {
 }
 
 fn list() -> u8 {
-    println!("workloads (default nemesis):");
+    stdout::line("workloads (default nemesis):");
     for kind in crate::workload::Kind::ALL {
-        println!("  {:24} ({})", kind.name(), kind.default_nemesis().name());
+        stdout::line(format_args!("  {:24} ({})", kind.name(), kind.default_nemesis().name()));
     }
-    println!("nemeses:");
+    stdout::line("nemeses:");
     for nemesis in crate::schedule::Nemesis::ALL {
-        println!("  {}", nemesis.name());
+        stdout::line(format_args!("  {}", nemesis.name()));
     }
     0
 }

@@ -10,6 +10,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use clap::Args;
 use gossip_check::judge::Validity;
+use gossip_check::report::stdout;
 use tokio::sync::watch;
 
 use super::many::ids;
@@ -35,7 +36,7 @@ pub(super) fn analyze(folder: &Path) -> Result<u8> {
         Ok(outcome) => outcome,
         Err(error) => return Ok(refuse(&format!("{error:#}"))),
     };
-    print!("{}", outcome.report);
+    stdout::text(&outcome.report);
     Ok(outcome.validity.exit_code())
 }
 
@@ -48,19 +49,19 @@ pub(super) async fn shrink(args: &RunArgs) -> Result<u8> {
     let stop = stop_signal()?;
     let Some(wanted) = failure(&spec, None, &stop).await else {
         if *stop.borrow() {
-            println!("stopped before a run failed: nothing is known");
+            stdout::line("stopped before a run failed: nothing is known");
             return Ok(Validity::Unknown.exit_code());
         }
-        println!("not to be shrunk: it did not fail in {TRIES} tries\n  {}", spec.command());
+        stdout::line(format_args!("not to be shrunk: it did not fail in {TRIES} tries\n  {}", spec.command()));
         return Ok(Validity::True.exit_code());
     };
-    println!("fails by {}: {}", wanted.join(" "), spec.command());
+    stdout::line(format_args!("fails by {}: {}", wanted.join(" "), spec.command()));
     while let Some(smaller) = smaller_that_fails(&spec, &wanted, &stop).await {
-        println!("still fails: {}", smaller.command());
+        stdout::line(format_args!("still fails: {}", smaller.command()));
         spec = smaller;
     }
     let end = if *stop.borrow() { "Stopped; the smallest so far" } else { "The smallest that fails" };
-    println!("\n{end}:\n  {}", spec.command());
+    stdout::line(format_args!("\n{end}:\n  {}", spec.command()));
     Ok(Validity::False.exit_code())
 }
 
@@ -133,7 +134,7 @@ pub(super) async fn serve(args: &ServeArgs) -> Result<u8> {
         Ok(listener) => listener,
         Err(error) => return Ok(refuse(&format!("--listen {}: {error}", args.listen))),
     };
-    println!("{} is shown at http://{}/", store.display(), listener.local_addr()?);
+    stdout::line(format_args!("{} is shown at http://{}/", store.display(), listener.local_addr()?));
     let mut stop = stop_signal()?;
     let router = Router::new().route("/", get(index)).route("/{*path}", get(file)).with_state(store);
     let stopped = async move {

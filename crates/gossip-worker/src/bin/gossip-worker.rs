@@ -12,7 +12,8 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            print!("{error}");
+            // Whoever asked may have read enough.
+            let _ = error.print();
             return ExitCode::SUCCESS;
         }
         Err(error) => return fail(&Exit::Config(first_line(&error.to_string()))),

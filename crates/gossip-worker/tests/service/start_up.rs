@@ -185,6 +185,14 @@ fn what_the_environment_holds_for_real_nodes_does_not_reach_dev() {
     assert!(output.status.success());
 }
 
+#[test]
+fn help_for_a_reader_that_has_gone_is_no_failure() {
+    let mut child = program().arg("--help").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}
+
 #[tokio::test]
 async fn a_disk_that_cannot_be_trusted() {
     let mut cluster = Cluster::start(1, &[]).await;
