@@ -10,7 +10,9 @@
     :window, :ops-per-shard, :wait, :retry, :section-ms, :idle, :held   see `worker`
     :views?           reads each node's gossip view, while the load runs and at the end
     :lease-ms         where leases are not as short as elsewhere
-    :cancels?         cancels a side run on the way"
+    :cancels?         cancels a side run on the way
+    :needs-peers?     shows nothing on one node
+    :least-workers    how many must be there to get into each other's way; 2 unless it says so"
   (:require [gossip-rs.worker :as worker]
             [gossip-rs.workload.asymmetric-partition :as asymmetric-partition]
             [gossip-rs.workload.checkpoint-fence :as checkpoint-fence]
@@ -44,6 +46,12 @@
   "The length of every lease of the workload of this name: short, so that faults outlast it."
   [workload]
   (:lease-ms (by-name workload) 2000))
+
+(defn least-workers
+  "How many threads the workload of this name needs: its workers, and one that watches views."
+  [workload]
+  (let [{:keys [least-workers views?]} (by-name workload)]
+    (cond-> (or least-workers 2) views? inc)))
 
 (def run "The run that every workload has." "main")
 
