@@ -114,7 +114,8 @@
             :fault-effects  (atom 0)
             :up             (atom #{})
             :joiners        (atom #{})
-            :nonserializable-keys [:contract :sent :paused-workers :client-faults :fault-effects :up :joiners]})))
+            :away           (atom #{})
+            :nonserializable-keys [:contract :sent :paused-workers :client-faults :fault-effects :up :joiners :away]})))
 
 (defn- announced
   "The test of a run that is about to begin. The line stands there even if the run never comes to a report."
