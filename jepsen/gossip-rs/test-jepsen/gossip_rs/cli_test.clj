@@ -54,6 +54,13 @@
         (is (= (if cancels? [:register :register] [:register]) (map :f (take-while #(= :register (:f %)) ops))))
         (is (some #{:acquire :claim} (map :f ops)))))))
 
+(deftest a-run-is-ended-too-early-more-than-once
+  (let [steps  (#'phases/side-steps 7 30000)
+        before (filter #(= :complete-run (:f %)) (take-while #(not= :cancel-run (:f %)) steps))]
+    (is (apply < (map :at steps)))
+    (is (= 4 (count before) (count (distinct (map :op-id before)))) "a refusal is no answer to replay")
+    (is (< 2000 (- (:at (second before)) (:at (first before)))) "one fault takes one of them")))
+
 (deftest faults-come-at-their-offsets
   (let [options (options "lease-exclusivity" "pause-random-node" 7)
         ops     (refused options 400)
