@@ -120,8 +120,10 @@
 (defn- announced
   "The test of a run that is about to begin. The line stands there even if the run never comes to a report."
   [options]
-  (let [{:keys [workload nemesis-name nodes test-seed] :as test} (gossip-test options)]
-    (println (report/reproduction-line (assoc options :workload workload :nodes nodes :seed test-seed :nemesis nemesis-name)))
+  (let [{:keys [nemesis-name test-seed] :as test} (gossip-test options)]
+    (println (report/reproduction-line (merge (select-keys test [:workload :nodes :time-limit :concurrency :rate])
+                                              {:nemesis nemesis-name, :seed test-seed}
+                                              (report/particulars test))))
     test))
 
 (defn- pairs-of-one
@@ -159,6 +161,13 @@
     (not (grpc/find-contract root))
     (complain (str "no descriptor set of the contract under " root ": cargo build --release"))))
 
+(defn- with-binary
+  "Refuses a node's program that is not there, also where no flag named it."
+  [{:keys [options] :as parsed}]
+  (cond-> parsed
+    (not (options/program? (:bin options)))
+    (complain (str "--bin " (:bin options) ": is no executable file: cargo build --release"))))
+
 (defn- with-problems
   [{:keys [options] :as parsed} pairs-of]
   (apply complain parsed (options/problems options (pairs-of options))))
@@ -172,7 +181,7 @@
 
 (defn- parse
   [pairs-of parsed]
-  (step-by-step parsed with-nodes with-seed #(with-problems % pairs-of) #(with-contract % repo)))
+  (step-by-step parsed with-nodes with-seed #(with-problems % pairs-of) with-binary #(with-contract % repo)))
 
 (defn- parse-stored
   "Of the options that a stored run was given: its nodes need not answer, nor need its files still be there."

@@ -47,6 +47,10 @@
   (let [file (io/file file)]
     (and (.isFile file) (.canRead file))))
 
+(defn program?
+  [file]
+  (and (readable? file) (.canExecute (io/file file))))
+
 (def ^:private longest-s "A week." 604800)
 
 (def ^:private most-workers 1000)
@@ -92,7 +96,7 @@
   [binary]
   [[nil "--bin FILE" "The program to upload to each node; also by the environment's BIN"
     :default binary
-    :validate [#(and (readable? %) (.canExecute (io/file %))) "is no executable file: cargo build --release"]]
+    :validate [program? "is no executable file: cargo build --release"]]
    [nil "--mutant NAME" "A bug to plant in every node; the program must be built with the feature `mutants`"]
    [nil "--leave-db-running" "Leaves the nodes running at the end, for a look at them"
     :default false, :shown "no"]])

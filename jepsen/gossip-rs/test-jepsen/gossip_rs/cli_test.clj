@@ -143,6 +143,19 @@
           "--time-limit 6: one fault of combined and its end take up to 7 s"]
          (refusal "test" "--bin" "/bin/sh" "--nodes" "3" "--workload" "full-lifecycle" "--nemesis" "combined" "--concurrency" "2" "--time-limit" "6"))))
 
+(deftest a-program-that-is-not-there-is-refused-also-where-no-flag-names-it
+  (with-redefs [cli/with-contract (fn [parsed _] parsed)]
+    (let [{:keys [opt-spec opt-fn]} (get cli/commands "test")]
+      (is (= ["--bin /gone: is no executable file: cargo build --release"]
+             (:errors (opt-fn (assoc-in (tools/parse-opts ["--nodes" "3"] opt-spec) [:options :bin] "/gone"))))))))
+
+(deftest what-is-announced-is-what-the-report-says-and-no-more
+  (let [parsed (#'cli/parse-stored (tools/parse-opts ["--nodes" "3" "--test-seed" "7" "--mutant" "m"] (:opt-spec (get cli/commands "test"))))]
+    (with-redefs [cli/sub-seed (fn [seed _] seed)]
+      (is (= (str "lein run test --nodes n1,n2,n3 --workload lease-exclusivity --nemesis pause-random-node --time-limit 60"
+                  " --concurrency 10 --rate 40.0 --test-seed 7 --mutant m")
+             (str/trim (with-out-str (#'cli/announced (assoc (:options parsed) :bin "../../target/release/gossip-worker")))))))))
+
 (deftest what-makes-sense-is-not-refused
   (is (empty? (refusal "test" "--bin" "/bin/sh" "--nodes" "3")))
   (is (empty? (refusal "test" "--bin" "/bin/sh" "--nodes" "n1" "-n" "n2" "-n" "10.0.0.3" "--concurrency" "2n")))
