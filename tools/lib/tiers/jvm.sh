@@ -59,7 +59,7 @@ jepsen_pairs() {
     done
 }
 
-# One pair after the other and not Jepsen's test-all: its exit code for many tests lets an unknown hide a violation.
+# One pair after the other and not test-all: a pair with trouble of the harness is tried again by itself, and has a row.
 tier_jepsen() {
     local workload nemesis nodes limit seed begun name
     has_docker || { skip_tier jepsen 'no docker engine here'; return; }
