@@ -81,20 +81,27 @@
     (swap! (:away test) conj node)
     (empty! test node)))
 
+(defn- add!
+  "Has the group take an empty node in."
+  [test node]
+  ; One whose removal was answered by nobody stands there with all that it had.
+  (swap! (:up test) disj node)
+  (empty! test node)
+  (swap! (:away test) conj node)
+  (by-service test (first (:nodes test)) "ClusterService/AddNode" {:node node, :address (gdb/address test node)}))
+
 (defn- grow!
-  "Brings back, empty, every node that the group does not have. Gives which."
+  "Brings back, empty, every node that the group does not have, or has since nobody answered its adding. Gives which."
   [test]
-  (let [there   (members test)
-        missing (vec (remove there (:nodes test)))]
-    (doseq [node missing]
-      ; One whose removal was answered by nobody stands there with all that it had.
-      (swap! (:up test) disj node)
-      (empty! test node)
-      (by-service test (first (:nodes test)) "ClusterService/AddNode" {:node node, :address (gdb/address test node)})
-      (swap! (:away test) disj node)
+  (let [there (members test)
+        back  (filterv #(or (not (there %)) (@(:away test) %)) (:nodes test))]
+    (doseq [node back]
+      (when-not (there node)
+        (add! test node))
       (swap! (:joiners test) conj node)
-      (on test [node] #(db/start! (:db test) %1 %2)))
-    missing))
+      (on test [node] #(db/start! (:db test) %1 %2))
+      (swap! (:away test) disj node))
+    back))
 
 ;; Processes
 

@@ -134,3 +134,14 @@
         (is (not (get-in @*nodes* ["n2" :wiped?])))
         (act :grow nil #'gnemesis/members (constantly #{"n1"}))
         (is (= {:running? true, :wiped? true} (select-keys (get @*nodes* "n2") [:running? :wiped?])))))))
+
+(deftest a-node-whose-adding-nobody-answered-is-started-all-the-same
+  (binding [*test* (fresh-test)]
+    (act :shrink ["n2"])
+    (is (= :failed (first (:error (act :grow nil
+                                       #'gnemesis/members    (constantly #{"n1"})
+                                       #'gnemesis/by-service (fn [& _] (throw (ex-info "no" {:type ::grpc/error, :status "UNAVAILABLE"}))))))))
+    (is (false? (get-in @*nodes* ["n2" :running?])))
+    (is (= ["n2"] (:value (act :grow nil #'gnemesis/by-service (fn [& _] (throw (ex-info "it is a member" {})))))))
+    (is (true? (get-in @*nodes* ["n2" :running?])))
+    (is (= [#{"n2"} #{}] [@(:joiners *test*) @(:away *test*)]) "it joins, and is no founder")))
