@@ -1,6 +1,7 @@
 (ns gossip-rs.cli
   "The command line: `lein run test --workload lease-exclusivity --nemesis pause-random-node`. See --help."
   (:require [clojure.java.io :as io]
+            [clojure.string :as str]
             [gossip-rs.checker :as checker]
             [gossip-rs.client :as client]
             [gossip-rs.db :as db]
@@ -51,11 +52,23 @@
     (cond-> (update parsed :options #(-> % (dissoc :node :nodes-file) (assoc :nodes nodes)))
       (empty? nodes) (complain "none of n1 to n5 answers by SSH: docker/up, or name others by --nodes"))))
 
+(defn- ip
+  "A node's address, or nil."
+  [node]
+  (try (.getHostAddress (InetAddress/getByName node))
+       (catch UnknownHostException _ nil)))
+
+(defn- with-addresses
+  "Refuses nodes that this machine does not know."
+  [{:keys [options] :as parsed}]
+  (let [unknown (remove ip (:nodes options))]
+    (cond-> parsed
+      (seq unknown) (complain (str "--nodes: no such host: " (str/join ", " unknown)
+                                   "; the containers' names are known in control: see jepsen/gossip-rs/README.md")))))
+
 (defn- addresses
   [nodes]
-  (into {} (for [node nodes]
-             [node (try (.getHostAddress (InetAddress/getByName node))
-                        (catch UnknownHostException _ node))])))
+  (into {} (for [node nodes] [node (or (ip node) node)])))
 
 ;; Tests
 
@@ -181,7 +194,7 @@
 
 (defn- parse
   [pairs-of parsed]
-  (step-by-step parsed with-nodes with-seed #(with-problems % pairs-of) with-binary #(with-contract % repo)))
+  (step-by-step parsed with-nodes with-seed #(with-problems % pairs-of) with-addresses with-binary #(with-contract % repo)))
 
 (defn- parse-stored
   "Of the options that a stored run was given: its nodes need not answer, nor need its files still be there."

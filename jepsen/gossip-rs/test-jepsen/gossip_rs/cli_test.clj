@@ -104,7 +104,8 @@
   "What a command complains of."
   [& arguments]
   (with-redefs [cli/answers?      (constantly false)
-                cli/with-contract (fn [parsed _] parsed)]
+                cli/with-contract (fn [parsed _] parsed)
+                cli/ip            identity]
     (:errors (apply parsed arguments))))
 
 (deftest a-wrong-flag-is-one-line-that-names-it
@@ -144,10 +145,18 @@
          (refusal "test" "--bin" "/bin/sh" "--nodes" "3" "--workload" "full-lifecycle" "--nemesis" "combined" "--concurrency" "2" "--time-limit" "6"))))
 
 (deftest a-program-that-is-not-there-is-refused-also-where-no-flag-names-it
-  (with-redefs [cli/with-contract (fn [parsed _] parsed)]
+  (with-redefs [cli/with-contract (fn [parsed _] parsed)
+                cli/ip            identity]
     (let [{:keys [opt-spec opt-fn]} (get cli/commands "test")]
       (is (= ["--bin /gone: is no executable file: cargo build --release"]
              (:errors (opt-fn (assoc-in (tools/parse-opts ["--nodes" "3"] opt-spec) [:options :bin] "/gone"))))))))
+
+(deftest a-node-that-nobody-knows-is-refused
+  (with-redefs [cli/with-contract (fn [parsed _] parsed)
+                cli/ip            {"n1" "10.0.0.1"}]
+    (let [[line & more] (:errors (parsed "test" "--bin" "/bin/sh" "--nodes" "n1,n2,n3"))]
+      (is (empty? more))
+      (is (str/starts-with? line "--nodes: no such host: n2, n3;")))))
 
 (deftest what-is-announced-is-what-the-report-says-and-no-more
   (let [parsed (#'cli/parse-stored (tools/parse-opts ["--nodes" "3" "--test-seed" "7" "--mutant" "m"] (:opt-spec (get cli/commands "test"))))]
@@ -167,7 +176,8 @@
   (let [file  (doto (java.io.File/createTempFile "nodes" nil) (spit "\n a1 \n\na2\n"))
         nodes (fn [answering & arguments]
                 (with-redefs [cli/answers?      answering
-                              cli/with-contract (fn [parsed _] parsed)]
+                              cli/with-contract (fn [parsed _] parsed)
+                              cli/ip            identity]
                   (:nodes (:options (apply parsed "test" "--bin" "/bin/sh" arguments)))))]
     (is (= ["a1" "a2" "n1"] (nodes nil "--nodes-file" (str file) "--node" "n1")))
     (is (= ["n1" "n2" "n3"] (nodes (complement #{"n4"}))) "four make no cluster")
