@@ -4,15 +4,15 @@
 
     :name
     :default-nemesis  what runs when none is named
+    :needs-peers?     shows nothing on one node
+    :least-workers    how many must be there to get into each other's way; 2 unless it says so
     :needs            what must have happened, else the run shows nothing of what it is named for: an operation that
                       succeeded, or `[:refused :f reasons]`
     :required         invariants that a run must have given the judge something to check by, or else it is unknown
     :window, :ops-per-shard, :wait, :retry, :section-ms, :idle, :held   see `worker`
     :views?           reads each node's gossip view, while the load runs and at the end
     :lease-ms         where leases are not as short as elsewhere
-    :cancels?         cancels a side run on the way
-    :needs-peers?     shows nothing on one node
-    :least-workers    how many must be there to get into each other's way; 2 unless it says so"
+    :cancels?         cancels a side run on the way"
   (:require [gossip-rs.worker :as worker]
             [gossip-rs.workload.asymmetric-partition :as asymmetric-partition]
             [gossip-rs.workload.checkpoint-fence :as checkpoint-fence]
