@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The sign-off document, from rows alone.
-# Needs: reports.sh, rows.sh, catalogue.sh; $rows and $required_tiers.
+# Needs: reports.sh, rows.sh, catalogue.sh; $rows, $required_tiers and $folders.
 
 # of_one_commit COMMIT FOLDER...: what was run on other code says nothing about this one.
 of_one_commit() {
@@ -22,7 +22,10 @@ fact() {
 
 # What a valid sign-off must not lack, one line for each lack.
 gaps() {
-    local tier
+    local tier folder
+    for folder in "${folders[@]}"; do
+        [[ -n $(fact ended "$folder") ]] || echo "$folder: nightly did not come to its end there"
+    done
     for tier in $required_tiers; do
         if ! tiers_in "$rows" | grep -qxF "$tier"; then
             echo "tier $tier: not run"
@@ -30,6 +33,7 @@ gaps() {
         fi
         awk -F '\t' -v tier="$tier" '$1 == tier && $6 == "skipped" { print "tier " tier ": skipped, " $9 }' "$rows"
     done
+    lacks simulation 'levels' < <(comm -23 <(printf 'level %s\n' 1 2 3) <(column_of simulation '$2' | sort -u))
     for tier in local jepsen; do
         lacks "$tier" 'pairs of workload and nemesis' < <(comm -23 <(pairs | sort) <(column_of "$tier" '$2 " " $3' | sort -u))
     done

@@ -23,7 +23,7 @@ jepsen_run() {
     shift
     run_note=
     jepsen_try "$log" "$@"
-    [[ $run_code == 255 && $run_verdict != INVALID ]] || return 0
+    [[ $run_code == 255 && -z $run_folder ]] || return 0
     mv "$log" "$log.first"
     jepsen_try "$log" "$@"
     run_note="harness trouble at the first try${run_note:+; $run_note}"

@@ -2,7 +2,7 @@
 # A checkout in which nothing is built or started, for tools/selftest: the release tools are the real ones, and what they run is
 # a stub that answers from the file `plan`. One line a run: WORKLOAD NEMESIS MUTANT ANSWER...; `-` for no mutant, one answer for
 # each time it is run, the last one from then on. An answer is valid, unknown, crash, lein (no history was judged), late (judged, then a
-# crash), or the violated ids joined by `+`. Runs without a line are valid.
+# crash), signal (who runs it is told to end), or the violated ids joined by `+`. Runs without a line are valid.
 
 make_world() {
     local world=$1
@@ -16,12 +16,13 @@ make_world() {
     stub path/lein 'echo Leiningen 0.0'
     stub path/java 'echo openjdk 0.0'
     stub path/docker 'exit "$(cat "$WORLD/no-docker" 2>/dev/null || echo 0)"'
-    stub target/release/gossip-sim 'while [[ $1 != --levels ]]; do shift; done
+    stub target/release/gossip-sim '[[ ! -e $WORLD/no-seeds ]] || exit 0
+        while [[ $1 != --levels ]]; do shift; done
         echo "level $2: seeds 1..101  0 failed, 0 undecided  9 seeds/s  9 x real time  500 operations, 700 applies checked  1.0 s"'
     stub target/release/gossip-verify "$(declare -f stub_report stub_verify); stub_verify \"\$@\""
     stub jepsen/gossip-rs/bin/run "$(declare -f stub_report stub_answer stub_run); stub_run \"\$@\""
     stub tools/mutants 'printf "| %s | %s | %s | %s | %s | %s |\n" mutant workload nemesis "caught by" seed seconds first one none "L S1" 5 3 \
-        second two pause S4 6 4 third two pause S4 7 4'
+        second two pause S4 6 4 third two pause "$(cat "$WORLD/third" 2>/dev/null || echo S4)" 7 4'
     stub tools/maelstrom '[[ ! -e $WORLD/no-maelstrom ]] || exit 3
         for name in echo hub; do
             printf "MAELSTROM REPORT — %s\n═══\nNodes: 1   Duration: 5s   Operations: 50   Nemesis: none\nResult: PASS\n\n" "$name"
@@ -106,6 +107,7 @@ stub_run() {
     case $answer in
         crash) echo 'no node answers' && exit 255 ;;
         lein) echo 'lein cannot start' && exit 1 ;;
+        signal) kill -TERM "$PPID" && exit 255 ;;
     esac
     stub_report "$WORLD/jepsen/gossip-rs/store/$workload-$nemesis/$seed-$RANDOM" "$answer" "$workload"
     case $answer in valid) exit 0 ;; unknown) exit 2 ;; late) exit 255 ;; *) exit 1 ;; esac

@@ -34,6 +34,8 @@ tier_simulation() {
         verdict=$(verdict_of_code "$code")
         # The simulator fails for what a sweep never reached. That is too short a sweep, and no violation.
         [[ $note != level*never* || $line != *' 0 failed,'* ]] || verdict=unknown
+        # Nor does a sweep of nothing pass.
+        [[ ${seeds:-0} -gt 0 ]] || { verdict=$(worse "$verdict" unknown) note=${note:-"no seed was run, exit $code; see simulation-$level.log"}; }
         add_row simulation "level $level" drawn drawn "$seed" "$verdict" "$((SECONDS - begun))" \
             "${seeds:-0} seeds$(grep -oE ', [0-9]+ applies' <<<"$line")" "$note" \
             "gossip-sim sweep --levels $level --seed $seed --seeds ${seeds:-1}"
@@ -86,9 +88,10 @@ rows_of_mutants() {
             control/PASS*) verdict=valid ;;
             control/FAIL*) verdict=INVALID ;;
             control/*) verdict=unknown ;;
+            */unproven* | */unknown*) verdict=unproven ;;
             */missed*) verdict=MISSED ;;
-            */unproven*) verdict=unproven ;;
-            *) verdict=caught ;;
+            # Caught is only what names what it violated.
+            *) if [[ $caught =~ ^(([A-Z][0-9]?|node)\ ?)+$ ]]; then verdict=caught; else verdict=unproven; fi ;;
         esac
         # A control has no command of its own: it comes before the bugs of its pair.
         if [[ $name == control ]]; then name='no bug (control)' repeat=-; else repeat="$command $name"; fi

@@ -7,6 +7,7 @@
             [gossip-rs.db :as db]
             [gossip-rs.grpc :as grpc]
             [gossip-rs.nemesis :as nemesis]
+            [gossip-rs.options :as options]
             [gossip-rs.phases :as phases]
             [gossip-rs.report :as report]
             [gossip-rs.rng :as rng]
@@ -17,6 +18,7 @@
             [jepsen.net :as net]
             [jepsen.os :as os]
             [jepsen.random :as random]
+            [jepsen.store :as store]
             [jepsen.tests :as tests])
   (:import (java.net InetAddress InetSocketAddress Socket UnknownHostException))
   (:gen-class))
@@ -25,39 +27,12 @@
   "The checkout: binaries and the contract's descriptors are in its target folder."
   (io/file "../.."))
 
-(defn- one-of
-  [names]
-  [(set names) (str "must be one of " (str/join ", " names))])
+(def ^:private binary
+  (or (System/getenv "BIN") (str (io/file repo "target/release/gossip-worker"))))
 
-(def ^:private workload-names (map :name workload/catalogue))
-
-(def ^:private options
-  "Of test and test-all. Those of Jepsen are merged in; where the flag is the same, ours replaces it."
-  [["-w" "--workload NAME" (str "What the workers do: " (str/join ", " workload-names))
-    :validate (one-of workload-names)]
-   [nil "--nemesis NAME" (str "What breaks meanwhile; by default the workload's own:\n"
-                              (str/join "\n" (for [[name does] schedule/nemeses]
-                                               (format "%44s%-24s %s" "" name does))))
-    :validate (one-of (keys schedule/nemeses))]
-   [nil "--nodes NODE_LIST" "Comma-separated names, or a number: 3 is n1,n2,n3. By default those of n1 to n5 that answer"
-    :parse-fn #(if (re-matches #"[1-9]" %)
-                 (mapv (partial str "n") (range 1 (inc (parse-long %))))
-                 (str/split % #",\s*"))
-    :validate [#(and (seq %) (every? seq %) (apply distinct? %)) "must be names, each once, or a number from 1 to 9"]]
-   [nil "--concurrency NUMBER" "How many workers; with an n behind it, so many for each node"
-    :default "10"
-    :validate [(partial re-find #"^[1-9]\d*n?$") "must be a whole number, n behind it or not"]]
-   [nil "--rate HZ" "Operations a second that all workers together try"
-    :default 40.0
-    :parse-fn parse-double
-    :validate [#(and % (pos? %)) "must be a positive number"]]
-   [nil "--test-seed NUMBER" "Same seed, same schedule of faults and same intents. By default a fresh one, which is printed"
-    :parse-fn parse-long
-    :validate [some? "must be a whole number"]]
-   [nil "--bin FILE" "The node's binary, uploaded to each node; also by the environment's BIN"
-    :default (or (System/getenv "BIN") (str (io/file repo "target/release/gossip-worker")))
-    :validate [#(.canExecute (io/file %)) "is no executable file: cargo build --release"]]
-   [nil "--mutant NAME" "A bug to plant in every node; the binary must be built with the feature `mutants`"]])
+(defn- complain
+  [parsed & lines]
+  (update parsed :errors (fnil into []) lines))
 
 ;; Nodes
 
@@ -69,21 +44,31 @@
          true)
        (catch java.io.IOException _ false)))
 
-(defn- default-nodes
-  "Those of n1 to n5 that answer, unless nodes were named."
+(defn- with-nodes
+  "The options with every node that was named under `:nodes`, or else with those of n1 to n5 that answer."
   [{:keys [options] :as parsed}]
-  (if (or (:nodes options) (:nodes-file options) (not= cli/default-nodes (:node options)) (:no-ssh options))
-    parsed
-    (let [nodes (filterv answers? cli/default-nodes)]
-      (if (seq nodes)
-        (assoc-in parsed [:options :nodes] nodes)
-        (update parsed :errors (fnil conj []) "none of n1 to n5 answers by SSH: docker/up, or name others by --nodes")))))
+  (let [named (options/all-nodes options)
+        nodes (if (seq named) named (options/cluster-of (filterv answers? cli/default-nodes)))]
+    (cond-> (update parsed :options #(-> % (dissoc :node :nodes-file) (assoc :nodes nodes)))
+      (empty? nodes) (complain "none of n1 to n5 answers by SSH: docker/up, or name others by --nodes"))))
+
+(defn- ip
+  "A node's address, or nil."
+  [node]
+  (try (.getHostAddress (InetAddress/getByName node))
+       (catch UnknownHostException _ nil)))
+
+(defn- with-addresses
+  "Refuses nodes that this machine does not know."
+  [{:keys [options] :as parsed}]
+  (let [unknown (remove ip (:nodes options))]
+    (cond-> parsed
+      (seq unknown) (complain (str "--nodes: no such host: " (str/join ", " unknown)
+                                   "; the containers' names are known in control: see jepsen/gossip-rs/README.md")))))
 
 (defn- addresses
   [nodes]
-  (into {} (for [node nodes]
-             [node (try (.getHostAddress (InetAddress/getByName node))
-                        (catch UnknownHostException _ node))])))
+  (into {} (for [node nodes] [node (or (ip node) node)])))
 
 ;; Tests
 
@@ -113,7 +98,7 @@
 (defn gossip-test
   "The test map of a run."
   [{:keys [workload nodes] :as options}]
-  (let [workload (or workload "lease-exclusivity")
+  (let [workload (or workload options/default-workload)
         options  (assoc options
                         :workload     workload
                         :nemesis-name (or (:nemesis options) (:default-nemesis (workload/by-name workload)))
@@ -142,23 +127,40 @@
             :fault-effects  (atom 0)
             :up             (atom #{})
             :joiners        (atom #{})
-            :nonserializable-keys [:contract :sent :paused-workers :client-faults :fault-effects :up :joiners]})))
+            :away           (atom #{})
+            :nonserializable-keys [:contract :sent :paused-workers :client-faults :fault-effects :up :joiners :away]})))
 
 (defn- announced
   "The test of a run that is about to begin. The line stands there even if the run never comes to a report."
   [options]
-  (let [{:keys [workload nemesis-name nodes test-seed] :as test} (gossip-test options)]
-    (println (report/reproduction-line (assoc options :workload workload :nodes nodes :seed test-seed :nemesis nemesis-name)))
+  (let [{:keys [nemesis-name test-seed] :as test} (gossip-test options)]
+    (println (report/reproduction-line (merge (select-keys test [:workload :nodes :time-limit :concurrency :rate])
+                                              {:nemesis nemesis-name, :seed test-seed}
+                                              (report/particulars test))))
     test))
+
+(defn- pairs-of-one
+  "The pair [workload nemesis] that these options name, in a list."
+  [{:keys [workload nemesis]}]
+  (let [workload (or workload options/default-workload)]
+    [[workload (or nemesis (:default-nemesis (workload/by-name workload)))]]))
+
+(defn- pairs-of-all
+  "Those that these options name, and that make sense on so many nodes; if none does, all of them."
+  [{:keys [workload nemesis nodes]}]
+  (let [pairs (for [workload (if workload [workload] options/workload-names)
+                    nemesis  (if nemesis [nemesis] (keys schedule/nemeses))]
+                [workload nemesis])]
+    (or (seq (remove (partial apply options/needs-more-nodes nodes) pairs)) pairs)))
 
 (defn all-tests
   "Every workload under every nemesis, or those of the ones named, so often."
-  [{:keys [workload nemesis test-count nodes] :as options}]
-  (for [_        (range test-count)
-        workload (if workload [workload] workload-names)
-        nemesis  (if nemesis [nemesis] (keys schedule/nemeses))
-        :when    (or (< 1 (count nodes)) (not (schedule/needs-peers? nemesis)))]
+  [{:keys [test-count] :as options}]
+  (for [_                  (range test-count)
+        [workload nemesis] (pairs-of-all options)]
     (announced (assoc options :workload workload :nemesis nemesis))))
+
+;; Commands
 
 (defn- with-seed
   [parsed]
@@ -170,37 +172,91 @@
   [parsed root]
   (cond-> parsed
     (not (grpc/find-contract root))
-    (update :errors (fnil conj []) (str "no descriptor set of the contract under " root ": cargo build --release"))))
+    (complain (str "no descriptor set of the contract under " root ": cargo build --release"))))
+
+(defn- with-binary
+  "Refuses a node's program that is not there, also where no flag named it."
+  [{:keys [options] :as parsed}]
+  (cond-> parsed
+    (not (options/program? (:bin options)))
+    (complain (str "--bin " (:bin options) ": is no executable file: cargo build --release"))))
+
+(defn- with-problems
+  [{:keys [options] :as parsed} pairs-of]
+  (apply complain parsed (options/problems options (pairs-of options))))
+
+(defn- step-by-step
+  "What was parsed, after each of these steps until one complains."
+  [parsed & steps]
+  (reduce (fn [parsed step] (if (seq (:errors parsed)) (reduced parsed) (step parsed)))
+          parsed
+          steps))
 
 (defn- parse
-  [parsed]
-  (let [{:keys [errors] :as parsed} (with-contract (default-nodes parsed) repo)]
-    (if (seq errors)
-      parsed
-      (with-seed parsed))))
+  [pairs-of parsed]
+  (step-by-step parsed with-nodes with-seed #(with-problems % pairs-of) with-addresses with-binary #(with-contract % repo)))
 
-(def ^:private usage
-  "Usage: lein run test [OPTIONS]
+(defn- parse-stored
+  "Of the options that a stored run was given: its nodes need not answer, nor need its files still be there."
+  [{:keys [options] :as parsed}]
+  (let [named (options/all-nodes options)]
+    (with-seed (update parsed :options #(-> % (dissoc :node :nodes-file)
+                                            (assoc :nodes (if (seq named) named cli/default-nodes)))))))
 
-Deploys gossip-worker on the nodes by SSH, puts load on it while the nemesis breaks things by a schedule drawn from the seed,
-heals everything, drives every shard to its end, and judges the history with Knossos, Elle and S1 to S8, G1 and G2.
+(defn- find-stored
+  "Complains of a test that is not in the store, or that no command of ours left there."
+  [{:keys [options] :as parsed}]
+  (let [which (:test options)
+        argv  (try (:argv (store/test which))
+                   (catch Exception _ nil))]
+    (cond-> parsed
+      (not (#{"test" "test-all"} (first argv)))
+      (complain (str "--test " which ": no such run is stored here; give its folder under store, or a number such as -1, the last")))))
 
-  lein run test --workload lease-exclusivity --nemesis pause-random-node
-  lein run test --nodes 3 --workload split-correctness --time-limit 60 --test-seed 7
-  lein run analyze                  judges the last run again
-  lein run test-all --nodes 3       every workload under every nemesis
+(defn- run-all!
+  [{:keys [options]}]
+  (-> (all-tests options)
+      cli/test-all-run-tests!
+      cli/test-all-print-summary!
+      keys
+      options/exit-code-of-all
+      System/exit))
 
-Exit codes: 0 valid, 1 a violation, 2 unknown, 254 bad arguments, 255 a crash before anything was judged.
+(defn- judge!
+  "Judges a stored run again, as Jepsen does, and exits with the verdict's code, which Jepsen does not."
+  [run]
+  (fn [parsed]
+    (System/exit (options/exit-code (:valid? (:results (run parsed)))))))
 
-Options:\n")
+(defn- ours
+  "A command of Jepsen's that takes our flags and explains them in our order. `prepare` is what becomes of them."
+  [[command spec] prepare]
+  [command
+   (assoc spec
+          :opt-spec (options/specs command binary)
+          :usage    (options/usage command)
+          :opt-fn   (fn [{:keys [options arguments] :as parsed}]
+                      (cond (:help options)   (assoc parsed :summary (options/explanation command binary))
+                            (seq arguments)   (complain parsed (str (first arguments) ": no option; see lein run " command " --help"))
+                            :else             (step-by-step parsed prepare))))])
 
 (def commands
   "What the command line offers. To judge a stored run again no node need answer: the stored test says which it had."
-  (merge (cli/single-test-cmd {:test-fn announced, :opt-spec options, :opt-fn* parse, :usage usage})
-         (select-keys (cli/single-test-cmd {:test-fn gossip-test, :opt-spec options, :opt-fn* with-seed, :usage usage}) ["analyze"])
-         (cli/test-all-cmd {:tests-fn all-tests, :opt-spec options, :opt-fn* parse})
-         (cli/serve-cmd)))
+  (let [of-jepsen (merge (cli/single-test-cmd {:test-fn announced})
+                         (cli/test-all-cmd {:tests-fn all-tests})
+                         (cli/serve-cmd))
+        analyze   (get (cli/single-test-cmd {:test-fn  gossip-test
+                                             :opt-spec (options/specs "test" binary)
+                                             :opt-fn*  parse-stored})
+                       "analyze")]
+    (into {} [(ours (find of-jepsen "test") (partial parse pairs-of-one))
+              (ours ["test-all" (assoc (of-jepsen "test-all") :run run-all!)] (partial parse pairs-of-all))
+              (ours ["analyze" (update analyze :run judge!)] find-stored)
+              (ours (find of-jepsen "serve") (:opt-fn (of-jepsen "serve")))])))
 
 (defn -main
-  [& args]
-  (cli/run! commands args))
+  [& [command :as args]]
+  (if (contains? commands command)
+    (cli/run! commands args)
+    (do (println options/overview)
+        (System/exit (if (#{"help" "--help" "-h"} command) 0 254)))))

@@ -246,6 +246,12 @@
          (cond-> (errors/classify data (contains? reads (:f op)))
            never-sent? (assoc :type :fail))))
 
+(defn refused?
+  "Whether this exception of a call is a refusal for good: what it asked for was not done and never will be."
+  [e]
+  (let [data (ex-data e)]
+    (boolean (and (= ::grpc/error (:type data)) (= :fail (:type (outcome {} data)))))))
+
 (defn- await-gate
   "Stalls while the nemesis holds this worker, as a process that got no time."
   [test op]
@@ -287,11 +293,9 @@
   "Sends a request twice at the same time and gives the first one's answer. Its refusal tells what became of the operation
   only if its twin was refused for good as well: else the twin may have done what the refusal says was not done."
   [read? request]
-  (let [twin    (future (try [:ok (request)]
-                             (catch clojure.lang.ExceptionInfo e [:refused (ex-data e)])
-                             (catch Exception _ [:lost])))
-        refused? (fn [[how data]]
-                   (and (= :refused how) (= ::grpc/error (:type data)) (= :fail (:type (outcome {} data)))))]
+  (let [twin    (future (try (request)
+                             nil
+                             (catch Exception e e)))]
     (try (let [answer (request)]
            @twin
            answer)

@@ -5,7 +5,6 @@
   (:require [clojure.string :as str]
             [gossip-rs.errors :as errors]
             [gossip-rs.faults :as faults]
-            [gossip-rs.harness :as harness]
             [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts]))
 
@@ -27,18 +26,13 @@
   "Faults of which only their end shows whether they met anything."
   (select-keys faults/ends [:start-partition :start-client-fault]))
 
-(defn- kind
-  "A worker that stalls is a fault of its own: no node stands still for it."
-  [{:keys [f value]}]
-  (if (and (= :pause f) (map? value)) :stall f))
-
 (defn took-hold
   "{kind n}: how often each kind of fault took hold. The completion of a step tells. Some faults show only at their end
   whether anything met them."
   [ops]
-  (let [completions (harness/nemesis-completions ops)
-        failed      (frequencies (map kind (filter :error completions)))]
-    (into {} (for [[kind n] (frequencies (map kind (filter (comp faults/begins :f) completions)))
+  (let [steps  (h/nemesis-steps ops)
+        failed (frequencies (map faults/kind (filter :error steps)))]
+    (into {} (for [[kind n] (frequencies (filter faults/begins (map faults/kind steps)))
                    :let  [held (- n (failed kind 0) (failed (tell-at-end kind) 0))]
                    :when (pos? held)]
                [kind held]))))

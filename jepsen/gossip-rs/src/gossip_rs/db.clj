@@ -106,6 +106,15 @@
   []
   (c/exec :rm :-rf data))
 
+(defn flush-filters!
+  "Takes this node's packet filters away."
+  []
+  (c/exec :iptables :-F :-w))
+
+(def ^:private gone-within-s
+  "A killed process that is still there after this time never goes: a disk that hangs, or nobody who reaps it."
+  30)
+
 (defn- upload!
   [test]
   (c/exec :mkdir :-p dir)
@@ -122,7 +131,9 @@
     (db/start! this test node)
     (await-serving! test [node] serve-within-ms))
 
+  ; Runs before the setup as well: a run that was broken off leaves its packet filters, and no cluster is founded through them.
   (teardown! [this test node]
+    (c/su (flush-filters!))
     (db/kill! this test node)
     (c/su (c/exec :rm :-rf dir)))
 
@@ -140,7 +151,8 @@
     (c/su
       (note-death! test node)
       (swap! (:up test) disj node)
-      (c/exec :bash :-c "pkill -KILL -x gossip-worker; while pgrep -x gossip-worker >/dev/null; do sleep 0.02; done")
+      (c/exec :timeout gone-within-s
+              :bash :-c "pkill -KILL -x gossip-worker; while pgrep -x gossip-worker >/dev/null; do sleep 0.02; done")
       (c/exec :rm :-f pidfile))
     :killed)
 

@@ -1,15 +1,54 @@
 (ns gossip-rs.faults
   "What a step of the schedule means for this cluster: concrete nodes, links and packet filters. Pure."
-  (:require [clojure.string :as str]))
+  (:require [clojure.string :as str]
+            [gossip-rs.errors :as errors]))
 
 (def ends
   "What begins a fault: what ends it. To heal ends all."
-  {:start-partition :stop-partition, :kill :start, :pause :resume, :skew :reset-clock, :shrink :grow
+  {:start-partition :stop-partition, :kill :start, :pause :resume, :stall :go-on, :skew :reset-clock, :shrink :grow
    :start-client-fault :stop-client-fault})
 
 (def begins
-  "Nemesis operations that begin a fault."
+  "Kinds of steps that begin a fault."
   (set (keys ends)))
+
+(defn kind
+  "A step's kind. A worker that stalls is a fault of its own: no node stands still for it."
+  [{:keys [f value]}]
+  (if (map? value)
+    (get {:pause :stall, :resume :go-on} f f)
+    f))
+
+(defn- named-nodes
+  [{:keys [value]}]
+  (set (when (sequential? value) (filter string? value))))
+
+(defn- done?
+  "Whether an end ended something. A step that met nothing did, and a heal after which a node does not serve."
+  [end]
+  (contains? #{nil :no-effect :not-serving} (errors/reason-of end)))
+
+(defn- after-end
+  "A span after one more step. A step that names no nodes ends it for all."
+  [{:keys [begin left] :as span} step]
+  (if (and (nil? (:end span))
+           (or (= :heal (:f step)) (= (kind step) (ends (kind begin))))
+           (done? step))
+    (let [named (when (not= :heal (:f step)) (named-nodes step))
+          left  (if (seq named) (reduce disj left named) #{})]
+      (cond-> (assoc span :left left)
+        (empty? left) (assoc :end step)))
+    span))
+
+(defn spans
+  "Every fault that took hold: [{:begin step :end step :left nodes}], from the completions of the nemesis's steps in order
+  (`history/nemesis-steps`). Without an `:end` it is still under way, on the nodes `:left` where its steps name nodes."
+  [steps]
+  (reduce (fn [spans step]
+            (cond-> (mapv #(after-end % step) spans)
+              (and (begins (kind step)) (not (:error step))) (conj {:begin step, :left (named-nodes step)})))
+          []
+          steps))
 
 (defn resolve-node
   "A node, or whoever leads: [:leader otherwise]."

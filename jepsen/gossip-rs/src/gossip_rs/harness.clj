@@ -4,11 +4,6 @@
   (:require [gossip-rs.errors :as errors]
             [gossip-rs.history :as h]))
 
-(defn nemesis-completions
-  "Each step has two ops, its plan and its completion."
-  [ops]
-  (take-nth 2 (rest (h/nemesis-ops ops))))
-
 (def ^:private no-trouble
   "Steps that were done and met nothing. They are no fault that took hold, which is `coverage`'s affair."
   #{:no-effect})
@@ -17,7 +12,7 @@
   "How the end of all faults went: {:valid? :error :steps}. A node that does not serve within the bound after every fault was
   ended is a violation of progress, S6, whatever it does later. A fault that could not be ended is our trouble."
   [ops]
-  (let [done  (nemesis-completions ops)
+  (let [done  (h/nemesis-steps ops)
         heal  (last (filter #(= :heal (:f %)) done))
         error (errors/reason-of heal)]
     {:valid? (cond (nil? heal)             :unknown

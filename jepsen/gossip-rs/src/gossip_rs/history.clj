@@ -93,6 +93,12 @@
   [ops]
   (filterv #(= :nemesis (:process %)) ops))
 
+(defn nemesis-steps
+  "The completions of the nemesis's steps, which say what was done and to whom. Jepsen notes each step twice: as it was planned
+  and as it was done."
+  [ops]
+  (take-nth 2 (rest (nemesis-ops ops))))
+
 (defn- start-call
   [op]
   {:f       (:f op)

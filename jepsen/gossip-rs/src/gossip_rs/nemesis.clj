@@ -4,7 +4,7 @@
   Each step is one nemesis operation: it is planned at its offset, and its completion names the nodes that were hit. A step
   that could not be done, or had no effect, completes with an :error; the judge counts those that took hold."
   (:require [clojure.string :as str]
-            [clojure.tools.logging :refer [info warn]]
+            [clojure.tools.logging :refer [warn]]
             [gossip-rs.client :as client]
             [gossip-rs.db :as gdb]
             [gossip-rs.faults :as faults]
@@ -36,7 +36,7 @@
   (reduce + 0 (vals (on test (:nodes test)
                         (fn [_ _]
                           (c/su (let [listing (c/exec :iptables :-L "INPUT" :-v :-n :-x :-w)]
-                                  (c/exec :iptables :-F :-w)
+                                  (gdb/flush-filters!)
                                   (faults/packets listing))))))))
 
 (defn- cut!
@@ -50,42 +50,58 @@
 ;; Members
 
 (defn- by-service
-  "One call by way of any node that takes it."
-  [test method request]
+  "One call by way of any node that takes it, `home` first."
+  [test home method request]
   (let [channels (client/open-nodes test)]
-    (try (client/ask {:test test, :channels channels, :home (first (:nodes test)), :wait-ms 10000} method request)
+    (try (client/ask {:test test, :channels channels, :home home, :wait-ms 10000} method request)
          (finally (client/close-nodes! channels)))))
 
 (defn- members
   [test]
-  (set (map :node (:members (by-service test "ClusterService/Members" {})))))
+  (set (map :node (:members (by-service test (first (:nodes test)) "ClusterService/Members" {})))))
+
+(defn- empty!
+  "Kills a node and wipes what it has stored."
+  [test node]
+  (on test [node] (fn [test node]
+                    (db/kill! (:db test) test node)
+                    (c/su (gdb/wipe!)))))
 
 (defn- shrink!
   [test node]
-  (let [home (first (remove #{node} (:nodes test)))
-        channels (client/open-nodes test)]
+  (let [home (first (remove #{node} (:nodes test)))]
     ; It stops by itself once it is removed.
     (swap! (:up test) disj node)
-    (try (client/ask {:test test, :channels channels, :home home, :wait-ms 10000}
-                     "ClusterService/RemoveNode" {:node node})
+    (try (by-service test home "ClusterService/RemoveNode" {:node node})
          (catch Exception e
-           (swap! (:up test) conj node)
-           (throw e))
-         (finally (client/close-nodes! channels)))
-    (on test [node] (fn [test node]
-                      (db/kill! (:db test) test node)
-                      (c/su (gdb/wipe!))))))
+           ; Unless it was refused for good it may be removed yet. Whether it has to run is known again after the heal.
+           (when (client/refused? e)
+             (swap! (:up test) conj node))
+           (throw e)))
+    (swap! (:away test) conj node)
+    (empty! test node)))
+
+(defn- add!
+  "Has the group take an empty node in."
+  [test node]
+  ; One whose removal was answered by nobody stands there with all that it had.
+  (swap! (:up test) disj node)
+  (empty! test node)
+  (swap! (:away test) conj node)
+  (by-service test (first (:nodes test)) "ClusterService/AddNode" {:node node, :address (gdb/address test node)}))
 
 (defn- grow!
-  "Brings back, empty, every node that the group does not have. Gives which."
+  "Brings back, empty, every node that the group does not have, or has since nobody answered its adding. Gives which."
   [test]
-  (let [there   (members test)
-        missing (vec (remove there (:nodes test)))]
-    (doseq [node missing]
-      (by-service test "ClusterService/AddNode" {:node node, :address (gdb/address test node)})
+  (let [there (members test)
+        back  (filterv #(or (not (there %)) (@(:away test) %)) (:nodes test))]
+    (doseq [node back]
+      (when-not (there node)
+        (add! test node))
       (swap! (:joiners test) conj node)
-      (on test [node] #(db/start! (:db test) %1 %2)))
-    missing))
+      (on test [node] #(db/start! (:db test) %1 %2))
+      (swap! (:away test) disj node))
+    back))
 
 ;; Processes
 
@@ -96,11 +112,12 @@
              (on test (:nodes test) (fn [_ _] (c/su (gdb/running?)))))))
 
 (defn- start-all!
-  "Starts what is down. What was removed comes back by growing only."
+  "Starts what is down. What was removed comes back by growing only: started now it would be a founder without memory."
   [test]
   (let [down  (down test)
+        ; When all are down there is nobody to ask.
         there (if (seq down) (try (members test) (catch Exception _ (set (:nodes test)))) #{})
-        nodes (vec (filter #(and (down %) (there %)) (:nodes test)))]
+        nodes (vec (filter #(and (down %) (there %) (not (@(:away test) %))) (:nodes test)))]
     (on test nodes #(db/start! (:db test) %1 %2))
     nodes))
 
@@ -201,7 +218,9 @@
                ["resume"  (fn [] (on test (:nodes test) #(db/resume! (:db test) %1 %2)))]
                ["start"   #(start-all! test)]
                ["grow"    #(until-done heal-within-ms (fn [] (grow! test)))]
-               ["serve"   #(gdb/await-serving! test (:nodes test) heal-within-ms)]]))
+               ["serve"   #(gdb/await-serving! test (:nodes test) heal-within-ms)]])
+  ; From now on every node has to run, one among them whose removal nobody had answered.
+  (reset! (:up test) (set (:nodes test))))
 
 (defn- act!
   "Does a step whose value is concrete. Gives what to add to its completion."
@@ -254,7 +273,8 @@
 
   (teardown! [_ test]
     (try (mend! test)
-         (catch Exception e (info e "filters were not taken away")))))
+         ; The nodes' own teardown tries again, and fails the run where it cannot.
+         (catch Exception e (warn e "filters were not taken away")))))
 
 (defn nemesis
   []

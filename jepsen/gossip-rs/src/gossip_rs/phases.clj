@@ -51,24 +51,30 @@
   {:f f, :value {:run run, :op-id (rng/hex-id (rng/stream seed (str (name f) "-" run)))}})
 
 (defn- side-steps
-  "The side run's life: two shards are taken, it cannot be completed over them, it is cancelled, and what comes after must be
-  refused. It all fits into one lease, however long the load is."
+  "The side run's life: it cannot be completed, which is tried more than once, since a fault may take the answer; two shards are
+  taken, it cannot be completed over them, it is cancelled, and what comes after must be refused. From the first shard on it
+  all fits into one lease, however long the load is."
   [seed time-limit-ms]
   (let [ids     (rng/stream seed "side")
+        early   (for [percent [8 18 28]]
+                  (assoc (end-run seed :complete-run client/side-run)
+                         :op-id (rng/hex-id (rng/stream seed (str "complete-run-side-" percent)))
+                         :at    (quot (* percent time-limit-ms) 100)))
         begin   (quot (* 38 time-limit-ms) 100)
         shard   #(str client/side-run "-s00" %)
         acquire (fn [i] {:f :acquire, :value {:shard (shard i), :worker "side", :op-id (rng/hex-id ids)}})
         write   (fn [f more] {:f f, :value (merge {:shard (shard 0), :worker "side", :fence 1, :op-id (rng/hex-id ids)} more)})]
-    (map (fn [after-ms op] (assoc op :at (+ begin after-ms)))
-         [0 100 200 400 600 900 1100 1300]
-         [(acquire 0)
-          (write :checkpoint {:cursor "00000001", :ids [1]})
-          (acquire 1)
-          (end-run seed :complete-run client/side-run)
-          (end-run seed :cancel-run client/side-run)
-          (acquire 2)
-          (write :checkpoint {:cursor "00000002", :ids [1 2]})
-          (write :complete {:cursor nil})])))
+    (concat early
+            (map (fn [after-ms op] (assoc op :at (+ begin after-ms)))
+                 [0 100 200 400 600 900 1100 1300]
+                 [(acquire 0)
+                  (write :checkpoint {:cursor "00000001", :ids [1]})
+                  (acquire 1)
+                  (end-run seed :complete-run client/side-run)
+                  (end-run seed :cancel-run client/side-run)
+                  (acquire 2)
+                  (write :checkpoint {:cursor "00000002", :ids [1 2]})
+                  (write :complete {:cursor nil})]))))
 
 (def ^:private round-s
   "Between two looks of the watcher at all nodes."

@@ -29,15 +29,13 @@
 (defn- seconds [ns] (/ (double ns) 1e9))
 
 (defn fault-spans
-  "[{:label :from :to}] in nanoseconds: each fault from the completion of its beginning to the next end of its kind."
+  "[{:label :from :to}] in nanoseconds: each fault from the completion of its beginning to that of its end."
   [ops]
-  (let [done  (take-nth 2 (rest (h/nemesis-ops ops)))
-        last  (reduce max 0 (keep :time ops))]
-    (for [{:keys [f time value error]} done
-          :when (and (faults/begins f) (not error))]
-      {:label (str (name f) " " (pr-str value))
-       :from  time
-       :to    (or (:time (first (filter #(and (#{(faults/ends f) :heal} (:f %)) (< time (:time %))) done))) last)})))
+  (let [last (reduce max 0 (keep :time ops))]
+    (for [{:keys [begin end]} (faults/spans (h/nemesis-steps ops))]
+      {:label (str (name (:f begin)) " " (pr-str (:value begin)))
+       :from  (:time begin)
+       :to    (:time end last)})))
 
 (defn- lease-end
   "When a holder stopped believing: it gave the lease up, or its belief ran out."

@@ -1,44 +1,26 @@
 (ns gossip-rs.trace
   "The part of a history that shows a violation, as small as can be, and its ops as lines. Pure."
-  (:require [clojure.set :as set]
-            [gossip-rs.faults :as faults]
+  (:require [gossip-rs.faults :as faults]
             [gossip-rs.history :as h]
             [gossip-rs.invariants :as invariants]))
 
-(defn- named-nodes
-  [{:keys [value]}]
-  (set (when (sequential? value) (filter string? value))))
-
-(defn- ended?
-  "Whether `end` ended all of what `begin` began. One that names no nodes ends it for all."
-  [end begin]
-  (let [named (named-nodes end)]
-    (or (= :heal (:f end))
-        (and (= (:f end) (faults/ends (:f begin)))
-             (or (empty? named) (set/subset? (named-nodes begin) named))))))
-
 (defn- faults-before
-  "The faults under way just before the op at `index`; where there is none, the last thing that the nemesis did."
-  [ops index]
-  (let [steps (filter #(< (:index %) index) (h/nemesis-ops ops))
-        open  (reduce (fn [open step]
-                        (cond-> (into [] (remove (partial ended? step)) open)
-                          (faults/begins (:f step)) (conj step)))
-                      []
-                      steps)]
+  "The steps that began the faults under way just before the op at `index`; where there is none, the last step of all."
+  [steps index]
+  (let [steps (filter #(< (:index %) index) steps)
+        open  (map :begin (remove :end (faults/spans steps)))]
     (if (seq open) open (take-last 1 steps))))
 
 (defn- with-faults
-  "The ops at these places, the faults between them, and those under way when the first of them began."
+  "The ops at these places, the nemesis's steps between them, and those whose faults were under way when the first of them began.
+  Of a step only its completion is shown: it names what was hit."
   [ops places]
-  (let [first  (reduce min Long/MAX_VALUE places)
+  (let [steps  (h/nemesis-steps ops)
+        first  (reduce min Long/MAX_VALUE places)
         last   (reduce max -1 places)
-        before (into #{} (map :index) (faults-before ops first))]
-    (filterv (fn [{:keys [index process]}]
-               (or (places index)
-                   (and (= :nemesis process)
-                        (or (< first index last) (before index)))))
-             ops)))
+        shown  (into places (map :index) (concat (faults-before steps first)
+                                                 (filter #(< first (:index %) last) steps)))]
+    (filterv (comp shown :index) ops)))
 
 (defn- places-of
   [calls]
@@ -83,7 +65,8 @@
                                                  (h/calls ops))))
             near   (filter #(or (shards (h/shard-of %)) (= :register (:f %))) (h/calls ops))
             places (set (mapcat (juxt :index :completion) near))
-            wide   (filterv #(or (places (:index %)) (= :nemesis (:process %))) ops)]
+            steps  (into #{} (map :index) (h/nemesis-steps ops))
+            wide   (filterv #(or (places (:index %)) (steps (:index %))) ops)]
         (if (< most-to-shrink (count near))
           narrow
           ; Judged by its own numbering, shown by the history's.
@@ -113,7 +96,7 @@
                           (with-faults ops)
                           (filterv #(<= (:index %) last))))
           (seq at) (of-call ops at)
-          time     (vec (take-last steps-before (filter #(<= (or (:time %) 0) time) (h/nemesis-ops ops))))
+          time     (vec (take-last steps-before (filter #(<= (or (:time %) 0) time) (h/nemesis-steps ops))))
           :else    [])))
 
 (defn- seconds
@@ -124,7 +107,7 @@
   "An op as one line: when, what, on what, by whom, and what tells right from wrong."
   [{:keys [process type f value time error]}]
   (if (= :nemesis process)
-    (str (seconds time) " NEMESIS " (name f) (when (some? value) (str " " (pr-str value))))
+    (str (seconds time) " NEMESIS " (name f) (when (some? value) (str " " (pr-str value))) (when error (str " " (pr-str error))))
     (let [fields (when (map? value) value)]
       (str (seconds time) " " (format "%-7s" (str type)) " " (name f)
            (when-let [target (or (:shard fields) (:run fields) (:node fields))] (str " " target))

@@ -4,6 +4,8 @@
 
     :name
     :default-nemesis  what runs when none is named
+    :needs-peers?     shows nothing on one node
+    :least-workers    how many must be there to get into each other's way; 2 unless it says so
     :needs            what must have happened, else the run shows nothing of what it is named for: an operation that
                       succeeded, or `[:refused :f reasons]`
     :required         invariants that a run must have given the judge something to check by, or else it is unknown
@@ -44,6 +46,12 @@
   "The length of every lease of the workload of this name: short, so that faults outlast it."
   [workload]
   (:lease-ms (by-name workload) 2000))
+
+(defn least-workers
+  "How many threads the workload of this name needs: its workers, and one that watches views."
+  [workload]
+  (let [{:keys [least-workers views?]} (by-name workload)]
+    (cond-> (or least-workers 2) views? inc)))
 
 (def run "The run that every workload has." "main")
 

@@ -1,11 +1,11 @@
 (ns gossip-rs.cli-test
   (:require [clojure.java.io :as io]
             [clojure.test :refer [deftest is testing]]
+            [clojure.tools.cli :as tools]
             [gossip-rs.cli :as cli]
             [gossip-rs.phases :as phases]
             [gossip-rs.schedule :as schedule]
             [gossip-rs.workload :as workload]
-            [jepsen.cli :as jepsen]
             [jepsen.generator :as gen]
             [jepsen.generator.context :as context]
             [jepsen.generator.test :as gen-test]))
@@ -52,6 +52,13 @@
         (is (= (if cancels? [:register :register] [:register]) (map :f (take-while #(= :register (:f %)) ops))))
         (is (some #{:acquire :claim} (map :f ops)))))))
 
+(deftest a-run-is-ended-too-early-more-than-once
+  (let [steps  (#'phases/side-steps 7 30000)
+        before (filter #(= :complete-run (:f %)) (take-while #(not= :cancel-run (:f %)) steps))]
+    (is (apply < (map :at steps)))
+    (is (= 4 (count before) (count (distinct (map :op-id before)))) "a refusal is no answer to replay")
+    (is (< 2000 (- (:at (second before)) (:at (first before)))) "one fault takes one of them")))
+
 (deftest faults-come-at-their-offsets
   (let [options (options "lease-exclusivity" "pause-random-node" 7)
         ops     (refused options 400)
@@ -87,7 +94,7 @@
 
 (deftest a-stored-run-is-judged-without-any-node
   (with-redefs [cli/answers? (constantly false)]
-    (let [opt-fn #(get-in cli/commands [% :opt-fn])
-          parsed {:options {:node jepsen/default-nodes, :concurrency "4"}}]
-      (is (seq (:errors ((opt-fn "test") parsed))))
-      (is (= ["n1" "n2" "n3" "n4" "n5"] (:nodes (:options (#'cli/with-seed parsed))))))))
+    (let [nodes #(:nodes (:options (#'cli/parse-stored (tools/parse-opts % (:opt-spec (get cli/commands "test"))))))]
+      (is (= ["n1" "n2" "n3" "n4" "n5"] (nodes [])))
+      (is (= ["n1" "n2" "n3"] (nodes ["--nodes" "3"])))
+      (is (= ["n1" "n2" "n3" "n4" "n5"] (nodes ["--nodes-file" "/gone"]))))))

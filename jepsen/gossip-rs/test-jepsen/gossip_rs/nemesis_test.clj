@@ -3,6 +3,7 @@
   (:require [clojure.test :refer [deftest is testing use-fixtures]]
             [gossip-rs.db :as gdb]
             [gossip-rs.faults :as faults]
+            [gossip-rs.grpc :as grpc]
             [gossip-rs.harness :as harness]
             [gossip-rs.nemesis :as gnemesis]
             [jepsen.control :as c]
@@ -36,8 +37,15 @@
                    (throw (ex-info (str node " is not reached") {})))
                  [node (binding [*here* node] (f test node))]))))
 
+(def ^:private ^:dynamic *test* nil)
+
+(defn- fresh-test
+  []
+  {:nodes ["n1" "n2"], :db (->FakeDB), :paused-workers (atom #{}), :client-faults (atom {}), :fault-effects (atom 0)
+   :joiners (atom #{}), :up (atom #{"n1" "n2"}), :away (atom #{})})
+
 (defn- act
-  "What a step of the schedule completes with."
+  "What a step of the schedule completes with, in `*test*` or a fresh one."
   [f value & {:as redefs}]
   (with-redefs-fn
     (merge {#'c/on-nodes          on-nodes
@@ -49,11 +57,12 @@
             #'gdb/clock-readings  #(get-in @*nodes* [*here* :readings])
             #'gdb/await-serving!  (fn [& _])
             #'gdb/leader          (constantly "n1")
-            #'gnemesis/members    (constantly #{"n1" "n2"})}
+            #'gnemesis/members    (constantly #{"n1" "n2"})
+            #'gnemesis/by-service (fn [& _] {})
+            #'gdb/wipe!           (fn [] (swap! *nodes* assoc-in [*here* :wiped?] true))}
            redefs)
     #(nemesis/invoke! (gnemesis/nemesis)
-                      {:nodes ["n1" "n2"], :db (->FakeDB), :paused-workers (atom #{}), :client-faults (atom {})
-                       :fault-effects (atom 0), :joiners (atom #{}), :up (atom #{})}
+                      (or *test* (fresh-test))
                       {:process :nemesis, :type :info, :f f, :value value})))
 
 (deftest only-what-runs-is-killed
@@ -96,3 +105,43 @@
     (is (= :heal-failed (first (:error (act :heal nil
                                             #'gdb/await-serving! mute
                                             #'faults/packets (fn [_] (throw (ex-info "no iptables" {}))))))))))
+
+(deftest a-removed-node-stays-away-until-the-group-grows
+  (binding [*test* (fresh-test)]
+    (is (nil? (:error (act :shrink ["n2"]))))
+    (is (= {:running? false, :wiped? true} (select-keys (get @*nodes* "n2") [:running? :wiped?])))
+    (is (= #{"n1"} @(:up *test*)) "that it ended is no trouble")
+    (testing "also when nobody says who the members are"
+      (is (= [] (:value (act :start nil #'gnemesis/members (fn [_] (throw (ex-info "no leader" {}))))))))
+    (is (= ["n2"] (:value (act :grow nil #'gnemesis/members (constantly #{"n1"})))))
+    (is (true? (get-in @*nodes* ["n2" :running?])))
+    (is (= [#{"n2"} #{}] [@(:joiners *test*) @(:away *test*)]))))
+
+(deftest a-removal-that-nobody-answered-may-have-happened
+  (let [answer (fn [data] (fn [& _] (throw (ex-info "no" (assoc data :type ::grpc/error)))))
+        lost   (answer {:status "DEADLINE_EXCEEDED"})]
+    (binding [*test* (fresh-test)]
+      (is (= :failed (first (:error (act :shrink ["n2"] #'gnemesis/by-service (answer {:reason "CHANGE_IN_PROGRESS", :definite true}))))))
+      (is (= #{"n1" "n2"} @(:up *test*)) "refused for good: it has to run")
+      (is (= :failed (first (:error (act :shrink ["n2"] #'gnemesis/by-service lost)))))
+      (is (= #{"n1"} @(:up *test*)) "it may end, which is nobody's fault")
+      (testing "it has to run again once it serves"
+        (act :heal nil)
+        (is (= #{"n1" "n2"} @(:up *test*)))))
+    (testing "and comes back as empty as any other"
+      (binding [*test* (fresh-test)]
+        (act :shrink ["n2"] #'gnemesis/by-service lost)
+        (is (not (get-in @*nodes* ["n2" :wiped?])))
+        (act :grow nil #'gnemesis/members (constantly #{"n1"}))
+        (is (= {:running? true, :wiped? true} (select-keys (get @*nodes* "n2") [:running? :wiped?])))))))
+
+(deftest a-node-whose-adding-nobody-answered-is-started-all-the-same
+  (binding [*test* (fresh-test)]
+    (act :shrink ["n2"])
+    (is (= :failed (first (:error (act :grow nil
+                                       #'gnemesis/members    (constantly #{"n1"})
+                                       #'gnemesis/by-service (fn [& _] (throw (ex-info "no" {:type ::grpc/error, :status "UNAVAILABLE"}))))))))
+    (is (false? (get-in @*nodes* ["n2" :running?])))
+    (is (= ["n2"] (:value (act :grow nil #'gnemesis/by-service (fn [& _] (throw (ex-info "it is a member" {})))))))
+    (is (true? (get-in @*nodes* ["n2" :running?])))
+    (is (= [#{"n2"} #{}] [@(:joiners *test*) @(:away *test*)]) "it joins, and is no founder")))

@@ -1,5 +1,6 @@
 (ns gossip-rs.build
-  "Short words for writing histories in tests. A call is invoked and completed at once unless `overlap` says otherwise."
+  "Short words for writing histories in tests. A call is invoked and completed at once; a step of the
+  nemesis is planned and done at once."
   (:require [gossip-rs.history :as h]))
 
 (defn- ops
@@ -10,12 +11,13 @@
      error (assoc :error error))])
 
 (defn history
-  "Ops of calls one after the other, one millisecond apart; a vector of calls overlaps all of them. Ops given as such (the
-  nemesis's) pass through."
+  "Ops of calls one after the other, one millisecond apart; a vector of calls overlaps all of them. Ops given as such and
+  the nemesis's steps pass through."
   [& calls]
   (->> calls
        (mapcat (fn [call]
-                 (cond (vector? call)          (let [pairs (map-indexed #(ops (assoc %2 :process %1)) call)]
+                 (cond (= :nemesis (:process (first (when (vector? call) call)))) call
+                       (vector? call)          (let [pairs (map-indexed #(ops (assoc %2 :process %1)) call)]
                                                  (concat (map first pairs) (map second pairs)))
                        (contains? call :in)    (ops call)
                        :else                   [call])))
@@ -44,6 +46,12 @@
 (defn read-run
   [shards & {:as more}]
   {:f :read-run, :in (merge {:run "r"} more), :out {:status :active, :shards shards}})
+
+(defn step
+  "A step of the nemesis as Jepsen notes it: its plan, and its completion."
+  [f value & [error]]
+  (let [plan {:process :nemesis, :type :info, :f f, :value value}]
+    [plan (cond-> plan error (assoc :error error))]))
 
 (defn failed
   [call reason]

@@ -3,15 +3,11 @@
             [gossip-rs.build :as b]
             [gossip-rs.coverage :as coverage]))
 
-(defn- step
-  "A nemesis step: its plan and its completion."
-  [f value & [error]]
-  [{:process :nemesis, :type :info, :f f, :value value}
-   (cond-> {:process :nemesis, :type :info, :f f, :value value} error (assoc :error error))])
+(def ^:private step b/step)
 
 (defn- run
   [& steps]
-  (apply b/history (concat [(b/register ["s" nil nil])] (apply concat steps))))
+  (apply b/history (b/register ["s" nil nil]) steps))
 
 (deftest faults-count-when-they-took-hold
   (is (= {:kill 1} (coverage/took-hold (run (step :kill ["n1"]) (step :start ["n1"])))))

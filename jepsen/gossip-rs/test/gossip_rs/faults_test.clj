@@ -1,6 +1,8 @@
 (ns gossip-rs.faults-test
   (:require [clojure.test :refer [deftest is testing]]
-            [gossip-rs.faults :as faults]))
+            [gossip-rs.build :as b]
+            [gossip-rs.faults :as faults]
+            [gossip-rs.history :as h]))
 
 (def three ["n1" "n2" "n3"])
 
@@ -35,3 +37,18 @@
     (is (= {:node "n1", :how :hang} (now {:f :start-client-fault, :value {:node [:leader "n1"], :how :hang}} nil)))
     (is (true? (faults/aims-at-leader? {:cut [:isolate [:leader "n1"]]})))
     (is (false? (faults/aims-at-leader? ["n1"])))))
+
+(deftest a-fault-lasts-until-it-is-over-for-all-it-hit
+  (let [spans (fn [& steps]
+                (for [{:keys [begin end left]} (faults/spans (h/nemesis-steps (apply b/history steps)))]
+                  [(:f begin) (:index end) left]))]
+    (is (= [[:kill 5 #{}]] (spans (b/step :kill ["n1" "n2"]) (b/step :start ["n1"]) (b/step :start ["n2"]))))
+    (is (= [[:kill nil #{"n2"}]] (spans (b/step :kill ["n1" "n2"]) (b/step :start ["n1"]))))
+    (testing "a worker that goes on wakes no node, and no node a worker"
+      (is (= [[:pause nil #{"n1"}]] (spans (b/step :pause ["n1"]) (b/step :resume {:workers :all}))))
+      (is (= [[:pause 7 #{}] [:pause 5 #{}]]
+             (spans (b/step :pause {:workers [1]}) (b/step :pause ["n1"]) (b/step :resume nil) (b/step :resume {:workers :all})))))
+    (testing "what was not done begins nothing and ends nothing"
+      (is (= [] (spans (b/step :kill ["n1"] [:no-effect "nothing was there to be killed"]))))
+      (is (= [[:skew nil #{}]] (spans (b/step :skew {}) (b/step :heal nil [:heal-failed "clocks"]))))
+      (is (= [[:skew 3 #{}]] (spans (b/step :skew {}) (b/step :heal nil [:not-serving "n1"])))))))

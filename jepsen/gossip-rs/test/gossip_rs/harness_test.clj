@@ -5,12 +5,9 @@
 
 (defn- step
   [f & [error]]
-  (let [op {:process :nemesis, :type :info, :f f, :value nil}]
-    [op (cond-> op error (assoc :error error))]))
+  (b/step f nil error))
 
-(defn- run
-  [& steps]
-  (apply b/history (apply concat steps)))
+(def ^:private run b/history)
 
 (deftest a-node-that-does-not-come-back-violates-progress-and-anything-else-is-our-trouble
   (are [verdict ops] (= verdict (:valid? (harness/healing ops)))

@@ -1,7 +1,7 @@
 (ns gossip-rs.report-test
   (:require [clojure.string :as str]
             [clojure.test :refer [deftest is testing]]
-            [gossip-rs.build :refer [acquire history register write]]
+            [gossip-rs.build :refer [acquire history register step write]]
             [gossip-rs.invariants :as invariants]
             [gossip-rs.report :as report]
             [gossip-rs.trace :as trace]))
@@ -14,7 +14,7 @@
   (history (register ["s" nil "40"] ["t" "40" nil])
            (update (acquire "x" 1) :in assoc :shard "t" :op-id "other")
            (acquire "a" 1)
-           {:process :nemesis, :type :info, :f :pause, :value ["n1"]}
+           (step :pause ["n1"])
            (acquire "b" 2)
            (write :checkpoint "a" 1 :cursor "05")))
 
@@ -52,7 +52,7 @@
 
 (deftest the-trace-is-small-and-marks-the-culprit
   (let [trace (->> (lines bad) (drop-while #(not= "Failing operations:" %)) rest (take-while #(str/starts-with? % "  ")))]
-    (is (= 5 (count trace)) "two calls and the fault")
+    (is (= 5 (count trace)) "two calls, and the fault once")
     (is (not-any? #(str/includes? % " t ") trace) "no other shard")
     (is (some #(str/includes? % "NEMESIS pause [\"n1\"]") trace))
     (is (str/includes? (last trace) "← VIOLATION S2: shard s: checkpoint of a under fence 1"))))
@@ -93,13 +93,13 @@
 
 (deftest what-no-invariant-shows-has-a-trace-as-well
   (testing "a shard without a linearization: what led up to the call"
-    (let [part (failing {:id "L", :shard "s", :at [8], :message "no order"})]
+    (let [part (failing {:id "L", :shard "s", :at [9], :message "no order"})]
       (is (= [":ok" "acquire"] (take 2 (remove str/blank? (rest (str/split (str/trim (last part)) #"\s+"))))))
       (is (str/ends-with? (last part) "← VIOLATION L: no order"))
       (is (some #(str/includes? % "NEMESIS pause") part))
       (is (not-any? #(str/includes? % " t ") part) "no other shard")))
   (testing "an anomaly of Elle: the calls it names, and the fault before"
-    (is (= 3 (count (failing {:id "Elle", :at [10], :message "G1a"})))))
+    (is (= 3 (count (failing {:id "Elle", :at [11], :message "G1a"})))))
   (testing "a node that ended: the faults before"
     (let [part (failing {:id "node", :time 1000000000, :message "n1 ended by itself"})]
       (is (str/includes? (first part) "NEMESIS pause"))
@@ -108,15 +108,25 @@
     (is (= ["  VIOLATION G1: n1 sees n2 as nobody"] (failing {:id "G1", :message "n1 sees n2 as nobody"})))))
 
 (deftest a-trace-shows-every-fault-that-was-under-way
-  (let [step  (fn [f value] {:process :nemesis, :type :info, :f f, :value value})
-        shown (fn [& steps]
+  (let [shown (fn [& steps]
                 (let [ops (apply history (concat steps [(acquire "a" 1)]))]
-                  (map :f (filter #(= :nemesis (:process %)) (trace/leading-up ops {:at [(count steps)]})))))]
+                  (map :f (filter #(= :nemesis (:process %)) (trace/leading-up ops {:at [(* 2 (count steps))]})))))]
     (is (= [:start-partition :pause] (shown (step :start-partition {:cut [["n1" "n2"]]}) (step :pause ["n1"]))))
     (is (= [:pause] (shown (step :start-partition {}) (step :pause ["n1"]) (step :stop-partition nil))))
     (is (= [:kill] (shown (step :kill ["n1"]) (step :kill ["n2"]) (step :start ["n1"]))) "n2 is still down")
     (is (= [:skew] (shown (step :pause {:workers [1]}) (step :skew {}) (step :resume {:workers :all}))))
     (is (= [:heal] (shown (step :kill ["n1"]) (step :skew nil) (step :heal nil))) "all has ended")))
+
+(deftest a-step-of-the-nemesis-is-one-line-that-says-what-it-hit
+  (let [[plan done] (step :kill [[:leader "n1"]])
+        ops         (history plan (assoc done :value ["n2"])
+                             (step :pause ["n3"] [:no-effect "n3 was never seen stopped"])
+                             (acquire "a" 1))
+        lines       (fn [finding] (filter #(str/includes? % "NEMESIS") (map trace/line (trace/leading-up ops finding))))]
+    (is (= ["t=0.0s NEMESIS kill [\"n2\"]"] (lines {:at [4]})))
+    (is (= ["t=0.0s NEMESIS kill [\"n2\"]"
+            "t=0.0s NEMESIS pause [\"n3\"] [:no-effect \"n3 was never seen stopped\"]"]
+           (lines {:time 1000000000})))))
 
 (deftest what-a-shard-is-stuck-at-is-shown-though-it-is-about-the-whole-run
   (let [ops (history (acquire "a" 1) {:f :complete-run, :in {:run "r", :op-id "x"}, :out {}})]

@@ -5,14 +5,12 @@
             [gossip-rs.invariants :as invariants]
             [gossip-rs.timeline :as timeline]))
 
-(def ^:private nemesis {:process :nemesis, :type :info})
-
 (def ops
   (b/history (b/register ["s" nil nil])
              (b/acquire "v" 2)
-             (merge nemesis {:f :pause, :value ["n1"]}) (merge nemesis {:f :pause, :value ["n1"]})
+             (b/step :pause ["n1"])
              (b/acquire "w" 1)
-             (merge nemesis {:f :resume, :value nil}) (merge nemesis {:f :resume, :value nil})))
+             (b/step :resume nil)))
 
 (defn- drawn
   "How many bars of a lane there are."

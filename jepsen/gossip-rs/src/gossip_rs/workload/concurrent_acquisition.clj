@@ -10,6 +10,7 @@
    :default-nemesis "none"
    :needs           [:acquire :section :checkpoint :release [:refused :acquire #{:lease-held}]]
    :required        []
+   :least-workers   4
    :window          1
    :ops-per-shard   110
    :wait            60

@@ -11,6 +11,7 @@
    :default-nemesis "kill-random-node"
    :needs           [:claim :acquire :checkpoint :complete :release :park :split-replace :split-residual]
    :required        [:S3]
+   :least-workers   1
    :window          8
    :ops-per-shard   60
    :wait            10

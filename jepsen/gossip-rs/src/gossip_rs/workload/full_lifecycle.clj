@@ -9,7 +9,7 @@
   {:name            "full-lifecycle"
    :default-nemesis "none"
    :needs           [:claim :acquire :checkpoint :section :renew :release :complete :park :unpark :split-replace :split-residual
-                     :cancel-run :complete-run :read-view]
+                     :cancel-run :complete-run [:refused :complete-run #{:run-unfinished}] :read-view]
    :required        [:S3 :S5]
    :views?          true
    :cancels?        true

@@ -1,6 +1,6 @@
 (ns gossip-rs.workload.gossip-convergence
-  "Leaders and leases move while the nodes gossip about themselves, and each node is asked how it stands and what it sees of the
-  others; after the faults every node's view of the cluster is read, node by node.
+  "Leaders and leases move while the nodes gossip about themselves. Each node is asked how it stands and what it sees of the
+  others. After the faults every node's view of the cluster is read, node by node.
 
   Operations: publish, read-view; acquire, claim, checkpoint, release, reads to keep the log growing. Leases are long, so that
   faults last long enough to see whether facts go round by way of a third node.
@@ -14,6 +14,8 @@
    :needs           [:acquire :checkpoint :release :publish :read-view]
    :required        [:G1 :G2]
    :views?          true
+   :needs-peers?    true
+   :least-workers   1
    :lease-ms        5000
    :window          5
    :ops-per-shard   80
