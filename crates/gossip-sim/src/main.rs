@@ -97,14 +97,16 @@ fn verdict(plan: &Plan, outcome: &Outcome) -> u8 {
             println!("UNKNOWN there was nothing to check");
             UNKNOWN
         }
-        None if outcome.undecided => {
-            println!("UNKNOWN the judge gave up within its limits");
-            UNKNOWN
-        }
-        None => {
-            println!("no violation");
-            0
-        }
+        None => match &outcome.undecided {
+            Some(why) => {
+                println!("UNKNOWN the judge could not decide: {why}");
+                UNKNOWN
+            }
+            None => {
+                println!("no violation");
+                0
+            }
+        },
     }
 }
 
@@ -123,6 +125,7 @@ fn sweep_all(many: &Many) -> anyhow::Result<u8> {
         });
         println!("{}", line(&done, many.seed));
         done.failures.iter().for_each(|(plan, violation)| tell(plan, violation));
+        done.unknown.iter().for_each(|(plan, why)| println!("UNKNOWN {why}\n  {plan}"));
         swept.push(done);
     }
     println!("{}", table(&swept));
