@@ -153,7 +153,17 @@ impl World {
         let Some(finish) = &mut self.finish else { return };
         finish.told = runs.iter().map(|run| run.run.clone()).filter(stands_in_history).collect();
         finish.open = runs.into_iter().filter(|run| !run.status.is_terminal()).collect();
+        if finish.told.is_empty() {
+            return self.found_a_run();
+        }
         self.next_run();
+    }
+
+    /// Nobody could found anything while the faults lasted: that the nodes serve now must show all the same.
+    fn found_a_run(&mut self) {
+        let run = self.directory.first_run();
+        let command = self.workers[self.options.workers].command(&run, Op::CreateRun { metadata: Vec::new() });
+        self.begin(self.options.workers, Draft::submit(command, 0));
     }
 
     fn next_run(&mut self) {
