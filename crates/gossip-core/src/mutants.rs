@@ -54,12 +54,16 @@ mutants! {
     CursorMovesBack = "cursor-moves-back",
     /// A cursor may leave the range (S7).
     CursorLeavesRange = "cursor-leaves-range",
+    /// The first child of a split-replace begins behind a key that nobody reported (S7).
+    SplitMovesCursor = "split-moves-cursor",
     /// A range holds its own end (S7, in the arithmetic that every check of the product shares).
     EndCountsAsInside = "end-counts-as-inside",
     /// A release forgets the cursor (S7).
     ReleaseForgetsCursor = "release-forgets-cursor",
     /// A lease of any length is asked for and granted (the shape of requests).
     LeaseLengthUnchecked = "lease-length-unchecked",
+    /// A run that has not ended is deleted when somebody asks for it (S3).
+    LiveRunDeletable = "live-run-deletable",
     /// A run that failed cannot be deleted (a refusal that is not due).
     FailedRunUndeletable = "failed-run-undeletable",
     /// The snapshot leaves the op log out (S5).

@@ -40,6 +40,10 @@ fn must_happen(workload: Kind, nemesis: Nemesis) -> Vec<MustHappen> {
         wanted
             .push(MustHappen::GrantAfterFaults { faults: BEGINNINGS.map(str::to_owned).into(), before: "heal".into() });
     }
+    if workload == Kind::FullLifecycle {
+        wanted.push(MustHappen::Success("delete-run".into()));
+        wanted.push(MustHappen::Refusal { f: "delete-run".into(), reason: "run-not-ended".into() });
+    }
     let lets_leases_run_out =
         matches!(workload, Kind::LeaseExclusivity | Kind::CheckpointFence | Kind::ProcessPause | Kind::FullPartition);
     if lets_leases_run_out {

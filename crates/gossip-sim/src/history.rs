@@ -66,8 +66,8 @@ pub fn invocation(command: &Command) -> Option<Value> {
             let listed: Vec<Value> = shards.iter().map(|spec| ranged(spec.shard.as_str(), &spec.range)).collect();
             return Some(run_value().with("shards", listed).with("op-id", op_id.to_string()));
         }
-        Op::CompleteRun | Op::FailRun { .. } | Op::CancelRun { .. } => run_value(),
-        Op::CreateRun { .. } | Op::RegisterShards { .. } | Op::StartRun | Op::DeleteRun => return None,
+        Op::CompleteRun | Op::FailRun { .. } | Op::CancelRun { .. } | Op::DeleteRun => run_value(),
+        Op::CreateRun { .. } | Op::RegisterShards { .. } | Op::StartRun => return None,
         Op::Acquire { shard, worker, .. } => Value::map([("shard", shard.as_str()), ("worker", worker.as_str())]),
         Op::Claim { worker, .. } => Value::map([("run", run.as_str()), ("worker", worker.as_str())]),
         Op::Unpark { shard } => Value::map([("shard", shard.as_str())]),

@@ -98,14 +98,16 @@ fn verdict(plan: &Plan, outcome: &Outcome) -> u8 {
             stdout::line("UNKNOWN there was nothing to check");
             UNKNOWN
         }
-        None if outcome.undecided => {
-            stdout::line("UNKNOWN the judge gave up within its limits");
-            UNKNOWN
-        }
-        None => {
-            stdout::line("no violation");
-            0
-        }
+        None => match &outcome.undecided {
+            Some(why) => {
+                stdout::line(format_args!("UNKNOWN the judge could not decide: {why}"));
+                UNKNOWN
+            }
+            None => {
+                stdout::line("no violation");
+                0
+            }
+        },
     }
 }
 
@@ -124,6 +126,7 @@ fn sweep_all(many: &Many) -> anyhow::Result<u8> {
         });
         stdout::line(line(&done, many.seed));
         done.failures.iter().for_each(|(plan, violation)| tell(plan, violation));
+        done.unknown.iter().for_each(|(plan, why)| stdout::line(format_args!("UNKNOWN {why}\n  {plan}")));
         swept.push(done);
     }
     stdout::line(table(&swept));

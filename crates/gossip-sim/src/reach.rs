@@ -50,6 +50,10 @@ events! {
     Split = "split",
     /// A run ended over its workers' heads.
     RunEnded = "run-ended",
+    /// A run that stands in the history was deleted.
+    RunDeleted = "run-deleted",
+    /// A run that stands in the history and had not ended was to be deleted, and that was refused.
+    DeletionRefused = "deletion-refused",
     /// A node was taken for dead by another one's gossip.
     MemberDead = "member-dead",
     /// An op id came again after so many newer ones that its answer was forgotten.

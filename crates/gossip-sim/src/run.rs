@@ -161,8 +161,8 @@ pub struct Outcome {
     pub reach: Reach,
     /// Figures.
     pub stats: Stats,
-    /// The judge could not decide within its limits.
-    pub undecided: bool,
+    /// Why the judge could not decide, if it could not.
+    pub undecided: Option<String>,
     /// The readable trace, if it was asked for.
     pub trace: String,
     /// The history.
@@ -192,7 +192,7 @@ pub fn run(plan: &Plan) -> Outcome {
     let stats = world.stats();
     let World { reach, trace, history, begun, .. } = world;
     let history = history.into_lines();
-    let (mut undecided, mut counts) = (false, [0; JUDGED.len()]);
+    let (mut undecided, mut counts) = (None, [0; JUDGED.len()]);
     if violation.is_none() && plan.judged {
         (violation, undecided, counts) = judged(&history);
     }
@@ -201,11 +201,11 @@ pub fn run(plan: &Plan) -> Outcome {
 }
 
 /// The verdict of the judge, who knows nothing but the history: the same as when it is read back from a file.
-fn judged(history: &[Op]) -> (Option<Violation>, bool, [u64; JUDGED.len()]) {
+fn judged(history: &[Op]) -> (Option<Violation>, Option<String>, [u64; JUDGED.len()]) {
     let verdict = match judge(history, &judge::Options::default()) {
         Ok(verdict) => verdict,
         Err(problem) => {
-            return (Some(Violation::new(Rule::History("history"), problem.to_string())), false, [0; JUDGED.len()]);
+            return (Some(Violation::new(Rule::History("history"), problem.to_string())), None, [0; JUDGED.len()]);
         }
     };
     let counts = JUDGED.map(|id| match &verdict.linearizability {
@@ -216,8 +216,17 @@ fn judged(history: &[Op]) -> (Option<Violation>, bool, [u64; JUDGED.len()]) {
         let ops: Vec<String> = violation.ops.iter().map(u64::to_string).collect();
         Violation::new(Rule::History(id), format!("{} (ops {})", violation.message, ops.join(", ")))
     });
-    let undecided = verdict.linearizability.is_some_and(|l| l.count > 0 && l.validity == Validity::Unknown);
+    let undecided = (verdict.validity == Validity::Unknown).then(|| why_unknown(&verdict));
     (first, undecided, counts)
+}
+
+/// What a verdict says of that which it did not judge.
+fn why_unknown(verdict: &judge::Verdict) -> String {
+    let checks = verdict.checks.iter().filter(|check| check.required && check.validity == Validity::Unknown);
+    let search = verdict.linearizability.iter().filter(|found| found.validity == Validity::Unknown);
+    let notes: Vec<&str> =
+        checks.filter_map(|c| c.note.as_deref()).chain(search.filter_map(|l| l.note.as_deref())).collect();
+    if notes.is_empty() { "there was nothing to compare".to_owned() } else { notes.join("; ") }
 }
 
 thread_local! {

@@ -28,8 +28,10 @@ pub struct Swept {
     pub failures: Vec<(Plan, Violation)>,
     /// All that failed.
     pub failed: u64,
-    /// Seeds on which the judge could not decide within its limits.
+    /// Seeds on which the judge could not decide.
     pub undecided: u64,
+    /// Why it could not: the first few.
+    pub unknown: Vec<(Plan, String)>,
     /// What was reached.
     pub coverage: Coverage,
     /// Virtual time that passed.
@@ -101,13 +103,13 @@ pub fn verdict(swept: &[Swept], demands: Demands) -> (Verdict, Vec<String>) {
             find(Verdict::Unknown, "UNKNOWN, nothing to compare for ", &unjudged);
         }
         if level.undecided > 0 {
-            find(Verdict::Unknown, "UNKNOWN, the judge gave up on some seeds", &[]);
+            find(Verdict::Unknown, "UNKNOWN, the judge could not decide on some seeds", &[]);
         }
     }
     (verdict, said)
 }
 
-/// Failures that are kept with their plans.
+/// Failures, and seeds without a verdict, that are kept with their plans.
 const KEPT: usize = 5;
 
 /// Plays seeds from `first` on. `plan` makes the plan of a seed.
@@ -119,6 +121,7 @@ pub fn sweep(level: Level, first: u64, until: Until, plan: impl Fn(u64) -> Plan)
         failures: Vec::new(),
         failed: 0,
         undecided: 0,
+        unknown: Vec::new(),
         coverage: Coverage::default(),
         simulated: Duration::ZERO,
         took: Duration::ZERO,
@@ -140,8 +143,13 @@ pub fn sweep(level: Level, first: u64, until: Until, plan: impl Fn(u64) -> Plan)
         swept.operations += outcome.stats.operations;
         swept.applies += outcome.stats.applies;
         swept.packets += outcome.stats.packets;
-        swept.undecided += u64::from(outcome.undecided);
+        swept.undecided += u64::from(outcome.undecided.is_some());
         swept.judged.iter_mut().zip(outcome.judged).for_each(|(sum, count)| *sum += count);
+        if let Some(why) = outcome.undecided
+            && swept.unknown.len() < KEPT
+        {
+            swept.unknown.push((plan.clone(), why));
+        }
         if let Some(violation) = outcome.violation {
             swept.failed += 1;
             if swept.failures.len() < KEPT {

@@ -33,9 +33,11 @@ const ALL: &[Row] = &[
     (M::OpIdConflictUnchecked, Sunny, &["S5"]),
     (M::CursorMovesBack, Sunny, &["S7"]),
     (M::CursorLeavesRange, Sunny, &["S7"]),
+    (M::SplitMovesCursor, Sunny, &["S7"]),
     (M::EndCountsAsInside, Sunny, &["S4", "S7"]),
     (M::ReleaseForgetsCursor, Sunny, &["S7"]),
     (M::LeaseLengthUnchecked, Sunny, &["state"]),
+    (M::LiveRunDeletable, Sunny, &["S3"]),
     (M::FailedRunUndeletable, Sunny, &["state"]),
     (M::HolderCountsFromAnswer, Stormy, &["S1"]),
     (M::StaleRead, Stormy, &["L", "S3", "S7"]),
@@ -56,8 +58,9 @@ const ALL: &[Row] = &[
 ];
 
 /// By the judge alone. Not here: `ack-before-sync`, `recovery-sees-a-hole`, `vote-not-persisted` and `checksum-unchecked`, which end in a
-/// core that stops or in replicas that differ long before a worker sees anything of it; `lease-length-unchecked` and
-/// `failed-run-undeletable`, since histories tell neither the length that was asked for nor deletions.
+/// core that stops or in replicas that differ long before a worker sees anything of it; `lease-length-unchecked`, since
+/// histories do not tell the length that was asked for; `failed-run-undeletable`, since a refusal that is not due proves nothing to a judge;
+/// `split-moves-cursor`, since no rule of the judge bounds an inherited cursor from above.
 const BLIND: &[Row] = &[
     (M::FenceNotRaisedOnTakeover, Sunny, &["S2"]),
     (M::FenceUnchecked, Sunny, &["L", "S1", "S2"]),
@@ -77,12 +80,14 @@ const BLIND: &[Row] = &[
     (M::CursorLeavesRange, Sunny, &["S7"]),
     (M::EndCountsAsInside, Sunny, &["S4", "S7"]),
     (M::ReleaseForgetsCursor, Sunny, &["S7"]),
+    (M::LiveRunDeletable, Sunny, &["S3"]),
     (M::HolderCountsFromAnswer, Stormy, &["S1"]),
     (M::StaleRead, Stormy, &["L", "S3", "S7"]),
-    (M::SnapshotWithoutOpLog, Stormy, &["S3", "S5"]),
+    (M::SnapshotWithoutOpLog, Stormy, &["S2", "S3", "S5"]),
     (M::LeaseClockRestarts, Stormy, &["S1"]),
     (M::WallClockLease, Stormy, &["S1"]),
-    (M::AckBeforeCommit, Sunny, &["S3"]),
+    // A run that was registered and is gone is in no final read.
+    (M::AckBeforeCommit, Sunny, &["S3", "S6"]),
     (M::WaiterGrantedUnasked, Sunny, &["S3", "S7"]),
     (M::RestartDropsTail, Stormy, &["S1", "S2", "S3", "S7"]),
     (M::LeaseBasedRead, Stormy, &["L", "S3", "S7"]),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::facts::{Facts, Tally, is_grant};
-use crate::history::{Op, OpType, Process};
+use crate::history::{Call, Op, OpType, Process};
 
 /// Something that must have happened in a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub enum MustHappen {
     LeaseExpiryDuring { start: String, stop: String },
     /// A lease was granted after the last of these faults began, and before the nemesis noted `before`, where it did.
     GrantAfterFaults { faults: BTreeSet<String>, before: String },
+    /// An operation of this name succeeded.
+    Success(String),
+    /// An operation of this name was refused for this reason, in lower case with dashes.
+    Refusal { f: String, reason: String },
 }
 
 impl MustHappen {
@@ -45,6 +49,11 @@ pub(crate) fn check(facts: &Facts<'_>, wanted: &[MustHappen]) -> (Tally, Vec<Str
                 let ended = expiries(facts).filter(|at| at.is_some_and(|at| spans.iter().any(|s| s.contains(&at))));
                 (ended.count() as u64, format!("no lease expired during a {start}"))
             }
+            MustHappen::Success(f) => (calls(facts, f, |call| call.ok()), format!("no {f} succeeded")),
+            MustHappen::Refusal { f, reason } => {
+                let refused = |call: &Call<'_>| call.failed() && call.reason().as_deref() == Some(reason);
+                (calls(facts, f, refused), format!("no {f} was refused as {reason}"))
+            }
             MustHappen::GrantAfterFaults { faults, before } => {
                 (grants_after(facts, faults, before), "nothing was granted after the last fault began".to_owned())
             }
@@ -55,6 +64,10 @@ pub(crate) fn check(facts: &Facts<'_>, wanted: &[MustHappen]) -> (Tally, Vec<Str
         }
     }
     (tally, missing)
+}
+
+fn calls(facts: &Facts<'_>, f: &str, counts: impl Fn(&Call<'_>) -> bool) -> u64 {
+    facts.calls.iter().filter(|call| call.f() == f && counts(call)).count() as u64
 }
 
 fn faults(facts: &Facts<'_>, fs: &BTreeSet<String>) -> u64 {
@@ -134,6 +147,24 @@ mod tests {
 
     fn nemesis(f: &str, at_s: f64) -> String {
         format!("{{:process :nemesis :type :info :f :{f} :value nil :time {:.0}}}\n", at_s * 1e9)
+    }
+
+    #[test]
+    fn an_operation_must_have_ended_in_the_way_that_is_asked_for() {
+        let ended = |how: &str| {
+            format!(
+                "{{:process 0 :type :invoke :f :delete-run :value {{:run \"r\"}} :time 1}}\n\
+                 {{:process 0 :type {how} :f :delete-run :value {{:run \"r\"}} :time 2}}\n"
+            )
+        };
+        let success = || MustHappen::Success("delete-run".into());
+        let refusal = || MustHappen::Refusal { f: "delete-run".into(), reason: "run-not-ended".into() };
+        let refused = ended(":fail :error [:run-not-ended \"\"]");
+        assert!(happened(success(), &ended(":ok")) && !happened(success(), &refused));
+        assert!(happened(refusal(), &refused) && !happened(refusal(), &ended(":ok")));
+        assert!(!happened(refusal(), &ended(":fail :error [:run-not-found \"\"]")), "for another reason");
+        assert!(!happened(refusal(), &ended(":info :error [:run-not-ended \"\"]")), "it is open what became of it");
+        assert!(!happened(MustHappen::Success("acquire".into()), &ended(":ok")), "another operation");
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub(crate) fn is_run_end(f: &str) -> bool {
     matches!(f, "complete-run" | "fail-run" | "cancel-run")
 }
 
+/// What may make a run; a registration may, where its making is not recorded by itself.
+pub(crate) fn is_run_maker(f: &str) -> bool {
+    matches!(f, "register" | "create-run")
+}
+
 pub(crate) fn is_read(f: &str) -> bool {
     matches!(f, "read-shard" | "read-run" | "read-view")
 }
@@ -209,6 +214,11 @@ impl<'a> Facts<'a> {
 
     pub(crate) fn shard_calls<'s>(&'s self, places: &'s [usize]) -> impl Iterator<Item = &'s Call<'a>> {
         places.iter().map(|&i| &self.calls[i])
+    }
+
+    /// The run that a call is about, as far as it is known.
+    pub(crate) fn run_of(&self, call: &Call<'a>) -> Option<Name<'a>> {
+        call.input("run").map(name).or_else(|| self.runs.get(&call.shard()?).cloned())
     }
 
     /// Answered reads that promised to be fresh.

@@ -2,6 +2,7 @@
 //! that counts what it compared: nothing compared is *unknown*, never a pass.
 
 pub(crate) mod coverage;
+mod deletions;
 pub(crate) mod facts;
 mod floors;
 mod g1;

@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::facts::is_run_maker;
 use crate::history::{self, Call, HistoryError, Name, OPEN_END, Op, Value, name};
 
 /// What is left of a history, and why something was left out.
@@ -164,14 +165,14 @@ impl Seen {
             self.last_answered = self.last_answered.max(Some(call.end()));
             self.last_asked = self.last_asked.max(Some(call.at));
         }
-        if matches!(call.f(), "register" | "create-run") {
+        if is_run_maker(call.f()) {
             self.makers.push((call.at, call.end()));
         }
     }
 
     fn has_two_lives(&self, deletion: &Call<'_>) -> bool {
         let (from, to) = (deletion.at, deletion.end());
-        let asked_after = self.last_asked.is_some_and(|at| to < at);
+        let asked_after = self.makers.is_empty() && self.last_asked.is_some_and(|at| to < at);
         let made_again = self
             .makers
             .iter()

@@ -2,10 +2,12 @@
 //!
 //! A shard ends when a complete or a split-replace is answered, or its run's end is. An operation that may have taken effect
 //! only after that moment must not succeed, and a fresh read asked after it must show a terminal status. Two different
-//! operations that end one shard cannot both succeed, in whatever order they were answered; nor can two that end a run.
+//! operations that end one shard cannot both succeed, in whatever order they were answered; nor can two that end a run. Only an
+//! ended run is deleted ([`super::deletions`]).
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::deletions;
 use super::facts::{self, Facts, Tally, is_read, is_run_end, is_shard_end};
 use crate::history::{Call, Name, name};
 
@@ -29,6 +31,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
         let shows = run_shows.get(run).map(Vec::as_slice).unwrap_or_default();
         subject.check(facts, run_ends.get(run.as_ref()).copied(), shows, facts::is_run_terminal, &mut tally);
     }
+    deletions::check(facts, &mut tally);
     tally
 }
 
@@ -60,9 +63,7 @@ fn run_changes<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Vec<usize>> {
     let mut by_run: BTreeMap<Name<'a>, Vec<usize>> = BTreeMap::new();
     for (i, call) in facts.calls.iter().enumerate() {
         if is_run_end(call.f()) || matches!(call.f(), "register" | "claim") {
-            let named = call.input("run").map(name);
-            let run = named.or_else(|| call.shard().and_then(|shard| facts.runs.get(&shard).cloned()));
-            if let Some(run) = run {
+            if let Some(run) = facts.run_of(call) {
                 by_run.entry(run).or_default().push(i);
             }
         }

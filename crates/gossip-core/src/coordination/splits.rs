@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::answer::ShardStatus;
+use super::command::Cursor;
 use super::error::Rejection;
 use super::oplog::Outcome;
 use super::range::{Key, Range};
@@ -25,7 +26,7 @@ impl Run {
 
         let ranges = parts(&parent.range, cuts, cx.planted);
         assert_tiles(&parent.range, &ranges, cx.planted);
-        let cursor = parent.cursor.clone();
+        let cursor = first_cursor(parent, cx.planted);
         self.change(slot, |shard| {
             shard.lease = None;
             shard.status = ShardStatus::Split;
@@ -55,6 +56,15 @@ impl Run {
 
 fn refused(field: String, problem: &str) -> Rejection {
     Rejection::SplitPointInvalid { field, problem: problem.into() }
+}
+
+/// Where the first child goes on: where its parent was.
+fn first_cursor(parent: &Shard, planted: Planted) -> Option<Arc<Cursor>> {
+    if planted.is(Mutant::SplitMovesCursor) {
+        let from = parent.cursor.as_ref().map_or(&parent.range.start, |cursor| &cursor.key);
+        return Some(Arc::new(Cursor { key: [&from[..], &[0]].concat().into(), token: Vec::new() }));
+    }
+    parent.cursor.clone()
 }
 
 /// A cut leaves keys on both sides, and what is processed stays on the left.

@@ -188,7 +188,8 @@ impl State {
             return Err(Rejection::OpIdConflict);
         }
         let kept = self.planted.is(Mutant::FailedRunUndeletable) && run.status == RunStatus::Failed;
-        if !run.status.is_terminal() || kept {
+        let ended = run.status.is_terminal() || self.planted.is(Mutant::LiveRunDeletable);
+        if !ended || kept {
             return Err(Rejection::RunNotEnded { status: run.status });
         }
         let highest = run.shards.iter().map(|shard| shard.fence).max().unwrap_or_default();

@@ -22,5 +22,5 @@ pub(super) const MIX: Mix = Mix {
     section: 0,
     renew: 40,
     finish: [8, 0, 1, 0, 0, 0],
-    extra: [3, 3, 0, 5, 2, 0, 0],
+    extra: [3, 3, 0, 5, 2, 0, 0, 0],
 };

@@ -8,6 +8,7 @@ use gossip_client::{Child, Client, Cursor, Grant, LeaseRef, OpId, ShardSpec};
 
 use super::caller::{Caller, Outcome};
 use super::course::run_of;
+use super::reads::Place;
 use super::twins::Late;
 use super::values::{child, granted, key, number, op_id, ranged, renewed, under};
 
@@ -144,8 +145,35 @@ impl Caller {
     /// # Errors
     /// The reason of a refusal.
     pub async fn register(&mut self, run: &str, shards: Vec<ShardSpec>) -> Outcome<()> {
-        let (create, start, run) = (self.op_id(), self.op_id(), run.to_owned());
-        self.client.create_run(create, &run, Vec::new()).await.map_err(|error| error.reason)?;
+        let create = self.op_id();
+        self.client.create_run(create, run, Vec::new()).await.map_err(|error| error.reason)?;
+        self.start(run, shards).await
+    }
+
+    /// Makes a run without shards by a request that reached one node alone, and once: no copy of it can come after the run was
+    /// deleted and make it once more.
+    ///
+    /// # Errors
+    /// The reason. The run may exist.
+    pub(super) async fn create_once(&mut self, run: &str, nodes: &[Place]) -> Outcome<()> {
+        let create = self.op_id();
+        let mut outcome = Err("UNREACHABLE".to_owned());
+        for node in nodes {
+            match self.client.pinned(&node.address).create_run(create, run, Vec::new()).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.definite => outcome = Err(error.reason),
+                Err(error) => return Err(error.reason),
+            }
+        }
+        outcome
+    }
+
+    /// Gives a run its shards, and starts it.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) async fn start(&mut self, run: &str, shards: Vec<ShardSpec>) -> Outcome<()> {
+        let (start, run) = (self.op_id(), run.to_owned());
         let listed: Vec<Value> = shards.iter().map(|spec| ranged(&spec.shard, &spec.range)).collect();
         let value = Value::map([("run", &run[..])]).with("shards", listed).with("op-id", op_id(start));
         let request = request!(run, shards; client => client.register_shards(start, &run, shards, true));
@@ -170,6 +198,17 @@ impl Caller {
             }
         };
         self.send(f, value, Late::Soon, request, |sent, _| sent).await.map(drop)
+    }
+
+    /// Deletes a run.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) async fn delete_run(&mut self, run: &str) -> Outcome<()> {
+        let (op, run) = (self.op_id(), run.to_owned());
+        let value = Value::map([("run", &run[..])]).with("op-id", op_id(op));
+        let request = request!(run; client => client.delete_run(op, &run));
+        self.send("delete-run", value, Late::Soon, request, |sent, ()| sent).await
     }
 
     /// Begins an unfenced critical section.

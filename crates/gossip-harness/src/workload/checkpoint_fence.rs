@@ -19,5 +19,5 @@ pub(super) const MIX: Mix = Mix {
     section: 0,
     renew: 30,
     finish: [5, 5, 0, 0, 0, 0],
-    extra: [3, 3, 4, 2, 1, 0, 0],
+    extra: [3, 3, 4, 2, 1, 0, 0, 0],
 };

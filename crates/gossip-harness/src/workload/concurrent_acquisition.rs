@@ -18,5 +18,5 @@ pub(super) const MIX: Mix = Mix {
     section: 50,
     renew: 0,
     finish: [1, 0, 0, 0, 0, 0],
-    extra: [6, 1, 0, 1, 1, 0, 0],
+    extra: [6, 1, 0, 1, 1, 0, 0, 0],
 };

@@ -5,7 +5,7 @@
 //! cancelled and failed by turns, while others still work on it. Which session meets which run is left to the moment, as is
 //! who leads: the sessions themselves are drawn before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gossip_client::{Range, ShardSpec};
@@ -103,7 +103,14 @@ struct State {
     /// Every shard that an answer told of.
     shards: BTreeSet<String>,
     parked: BTreeSet<String>,
+    /// Runs of single sessions that are not known to be deleted.
+    brief: BTreeSet<String>,
+    /// The newest of those that are.
+    deleted: VecDeque<String>,
 }
+
+/// Deleted runs of which each node is asked at the end whether they are still gone.
+const ASKED: usize = 32;
 
 /// Shared by all workers.
 #[derive(Clone, Debug)]
@@ -114,7 +121,8 @@ impl Course {
     pub fn new(mix: &Mix) -> Self {
         let side = (mix.side_roots > 0).then(|| Line::new(SIDE, mix.side_roots, mix.side_sessions));
         let main = Line::new(MAIN, mix.roots, mix.sessions);
-        Course(Arc::new(Mutex::new(State { main, side, shards: BTreeSet::new(), parked: BTreeSet::new() })))
+        let (shards, parked, brief) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Course(Arc::new(Mutex::new(State { main, side, shards, parked, brief, deleted: VecDeque::new() })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -143,11 +151,27 @@ impl Course {
         if duty.side { side.as_mut().unwrap_or(main) } else { main }.moved(opened);
     }
 
-    /// Every run that may exist, oldest first.
+    /// Somebody is about to make a run for itself.
+    pub(super) fn founds(&self, run: &str) {
+        self.state().brief.insert(run.to_owned());
+    }
+
+    /// This run was deleted.
+    pub(super) fn deleted(&self, run: &str) {
+        let mut state = self.state();
+        state.brief.remove(run);
+        state.deleted.push_back(run.to_owned());
+        if state.deleted.len() > ASKED {
+            state.deleted.pop_front();
+        }
+    }
+
+    /// Every run that may exist, and the newest of those that must not.
     pub fn runs(&self) -> Vec<String> {
         let state = self.state();
         let lines = [Some(&state.main), state.side.as_ref()].into_iter().flatten();
-        lines.flat_map(|line| (0..=line.newest).map(|number| line.run(number))).collect()
+        let lasting = lines.flat_map(|line| (0..=line.newest).map(|number| line.run(number)));
+        lasting.chain(state.brief.iter().cloned()).chain(state.deleted.iter().cloned()).collect()
     }
 
     /// An answer told of this shard.
@@ -210,6 +234,18 @@ mod tests {
         course.moved(&again.unwrap(), true);
         assert_eq!(course.begin(false), ("main-2".into(), None));
         assert_eq!(course.runs(), ["main-0", "main-1", "main-2", "side-0"], "one that may exist must be read");
+    }
+
+    #[test]
+    fn a_brief_run_is_asked_for_at_the_end_until_newer_ones_were_deleted() {
+        let course = Course::new(&Kind::FullLifecycle.mix());
+        let lasting = course.runs();
+        (0..ASKED + 2).for_each(|number| course.founds(&format!("brief-0-{number}")));
+        (0..=ASKED).for_each(|number| course.deleted(&format!("brief-0-{number}")));
+        let runs = course.runs();
+        assert_eq!(runs.len(), lasting.len() + ASKED + 1);
+        assert!(runs.contains(&format!("brief-0-{}", ASKED + 1)), "it was never deleted");
+        assert!(!runs.contains(&"brief-0-0".to_owned()) && runs.contains(&"brief-0-1".to_owned()));
     }
 
     #[test]

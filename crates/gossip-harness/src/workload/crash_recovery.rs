@@ -18,5 +18,5 @@ pub(super) const MIX: Mix = Mix {
     section: 0,
     renew: 20,
     finish: [5, 1, 2, 1, 1, 1],
-    extra: [5, 2, 0, 1, 1, 2, 0],
+    extra: [5, 2, 0, 1, 1, 2, 0, 0],
 };

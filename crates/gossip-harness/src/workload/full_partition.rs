@@ -18,5 +18,5 @@ pub(super) const MIX: Mix = Mix {
     section: 40,
     renew: 40,
     finish: [7, 3, 0, 0, 0, 0],
-    extra: [4, 1, 0, 8, 2, 0, 0],
+    extra: [4, 1, 0, 8, 2, 0, 0, 0],
 };

@@ -22,5 +22,5 @@ pub(super) const MIX: Mix = Mix {
     section: 0,
     renew: 0,
     finish: [1, 0, 0, 0, 0, 0],
-    extra: [8, 1, 0, 1, 0, 0, 0],
+    extra: [8, 1, 0, 1, 0, 0, 0, 0],
 };

@@ -24,5 +24,5 @@ pub(super) const MIX: Mix = Mix {
     section: 70,
     renew: 30,
     finish: [7, 3, 0, 0, 0, 0],
-    extra: [6, 1, 1, 2, 1, 0, 0],
+    extra: [6, 1, 1, 2, 1, 0, 0, 0],
 };

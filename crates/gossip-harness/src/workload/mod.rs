@@ -1,6 +1,7 @@
 //! The workload catalogue.
 
 mod asymmetric_partition;
+mod brief;
 mod caller;
 mod calls;
 mod checkpoint_fence;

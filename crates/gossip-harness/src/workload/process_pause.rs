@@ -19,5 +19,5 @@ pub(super) const MIX: Mix = Mix {
     section: 50,
     renew: 40,
     finish: [6, 3, 1, 0, 0, 0],
-    extra: [5, 2, 0, 2, 1, 0, 0],
+    extra: [5, 2, 0, 2, 1, 0, 0, 0],
 };

@@ -42,6 +42,8 @@ pub enum Extra {
     Unpark,
     /// Wants the run to be complete, long before it is.
     CompleteEarly,
+    /// Founds a run of its own, ends it and deletes it.
+    Brief,
 }
 
 /// One session.
@@ -92,7 +94,7 @@ pub struct Mix {
     /// Weights of [`Finish`] in its order.
     pub finish: [u64; 6],
     /// Weights of [`Extra`] in its order.
-    pub extra: [u64; 7],
+    pub extra: [u64; 8],
 }
 
 fn weighted<T: Copy, const N: usize>(rng: &mut Stream, weights: &[u64; N], items: [T; N]) -> T {
@@ -134,7 +136,7 @@ impl Mix {
             extra: weighted(
                 rng,
                 &self.extra,
-                [E::None, E::Replay, E::Reuse, E::Read, E::ReadRun, E::Unpark, E::CompleteEarly],
+                [E::None, E::Replay, E::Reuse, E::Read, E::ReadRun, E::Unpark, E::CompleteEarly, E::Brief],
             ),
             dice,
         }
@@ -172,7 +174,8 @@ mod tests {
         for finish in [Finish::Release, Finish::Zombie, Finish::Complete, Finish::Park, Finish::SplitReplace] {
             assert!(drawn.iter().any(|session| session.finish == finish), "{finish:?}");
         }
-        for extra in [Extra::Replay, Extra::Reuse, Extra::Read, Extra::ReadRun, Extra::Unpark, Extra::CompleteEarly] {
+        use Extra as E;
+        for extra in [E::Replay, E::Reuse, E::Read, E::ReadRun, E::Unpark, E::CompleteEarly, E::Brief] {
             assert!(drawn.iter().any(|session| session.extra == extra), "{extra:?}");
         }
         let calm = Kind::ConcurrentAcquisition.mix();

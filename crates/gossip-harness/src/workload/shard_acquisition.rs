@@ -19,5 +19,5 @@ pub(super) const MIX: Mix = Mix {
     section: 0,
     renew: 0,
     finish: [6, 2, 2, 1, 0, 0],
-    extra: [6, 1, 0, 2, 1, 1, 0],
+    extra: [6, 1, 0, 2, 1, 1, 0, 0],
 };

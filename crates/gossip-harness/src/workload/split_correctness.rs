@@ -18,5 +18,5 @@ pub(super) const MIX: Mix = Mix {
     section: 0,
     renew: 0,
     finish: [4, 1, 3, 0, 3, 3],
-    extra: [4, 2, 1, 3, 2, 0, 0],
+    extra: [4, 2, 1, 3, 2, 0, 0, 0],
 };

@@ -84,7 +84,7 @@ impl Worker {
                 self.move_on(&duty).await;
             }
             // A reason ends the session; what it was stands in the history.
-            let _ = self.session(session, &run, pace).await;
+            let _ = self.session(session, number, &run, pace).await;
         }
     }
 
@@ -99,13 +99,17 @@ impl Worker {
         self.course.moved(duty, opened);
     }
 
-    async fn turn(&self, pace: &Pace) {
+    pub(super) async fn turn(&self, pace: &Pace) {
         self.gate.pass(self.number).await;
         pace.turn().await;
     }
 
-    async fn session(&mut self, mut session: Session, run: &str, pace: &Pace) -> Outcome<()> {
+    async fn session(&mut self, mut session: Session, number: u64, run: &str, pace: &Pace) -> Outcome<()> {
         self.turn(pace).await;
+        if session.extra == Extra::Brief {
+            // A reason ends the brief run; the session goes on.
+            let _ = self.brief_run(number, &mut session.dice, pace).await;
+        }
         let named = session.root.map(|root| root_name(run, root));
         self.aside(&mut session, run).await;
         let op = self.caller.op_id();
@@ -172,7 +176,7 @@ impl Worker {
                 }
             }
             Extra::CompleteEarly => drop(self.caller.end_run("complete-run", run).await),
-            Extra::None | Extra::Replay | Extra::Reuse => {}
+            Extra::None | Extra::Replay | Extra::Reuse | Extra::Brief => {}
         }
     }
 

@@ -8,8 +8,8 @@ use gossip_core::coordination::{Op, Query, RunId, RunStatus, ShardStatus, ShardV
 use gossip_core::coordination::answer::RunSummary;
 
 use super::queue::{MILLI, Nanos, SECOND};
-use super::request::{Ask, Reply};
-use super::workers::{Draft, ask_of};
+use super::request::{Ask, Failure, Reply};
+use super::workers::{Draft, ask_of, stands_in_history};
 use super::{Event, World};
 use crate::history;
 
@@ -18,13 +18,16 @@ const LOOK: Nanos = 40 * MILLI;
 /// After the heal the views of all nodes must be the same within this.
 const GOSSIP: Nanos = 30 * SECOND;
 
+/// What came of the operator's last operation.
+type Heard = Option<Result<Reply, Failure>>;
+
 /// How far the end has come.
 #[derive(Debug)]
 pub(super) struct Finish {
     pub(super) began: Nanos,
     stage: Stage,
-    /// What the last operation brought. `None`: it failed.
-    heard: Option<Reply>,
+    /// What the last operation brought, if it was one of the operator's.
+    heard: Heard,
     /// Runs that are not known to have ended.
     open: VecDeque<RunSummary>,
     /// All runs that stand in the history.
@@ -78,9 +81,9 @@ impl World {
     }
 
     /// Takes note of what the operator's operation brought.
-    pub(super) fn heard(&mut self, party: usize, reply: Option<&Reply>) {
+    pub(super) fn heard(&mut self, party: usize, reply: Result<&Reply, Failure>) {
         if let Some(finish) = self.finish.as_mut().filter(|_| party == self.options.workers) {
-            finish.heard = reply.cloned();
+            finish.heard = Some(reply.cloned());
         }
     }
 
@@ -143,14 +146,24 @@ impl World {
         self.begin(self.options.workers, Draft::submit(command, wait));
     }
 
-    fn list_runs(&mut self, heard: Option<Reply>) {
-        let Some(Reply::Read { view: Ok(View::Runs { runs, .. }), .. }) = heard else {
+    fn list_runs(&mut self, heard: Heard) {
+        let Some(Ok(Reply::Read { view: Ok(View::Runs { runs, .. }), .. })) = heard else {
             return self.ask(Query::Runs { after: None, limit: 1000 }, None, Stage::ListRuns);
         };
         let Some(finish) = &mut self.finish else { return };
-        finish.told = runs.iter().map(|run| run.run.clone()).filter(|run| run.as_str().starts_with('r')).collect();
+        finish.told = runs.iter().map(|run| run.run.clone()).filter(stands_in_history).collect();
         finish.open = runs.into_iter().filter(|run| !run.status.is_terminal()).collect();
+        if finish.told.is_empty() {
+            return self.found_a_run();
+        }
         self.next_run();
+    }
+
+    /// Nobody could found anything while the faults lasted: that the nodes serve now must show all the same.
+    fn found_a_run(&mut self) {
+        let run = self.directory.first_run();
+        let command = self.workers[self.options.workers].command(&run, Op::CreateRun { metadata: Vec::new() });
+        self.begin(self.options.workers, Draft::submit(command, 0));
     }
 
     fn next_run(&mut self) {
@@ -160,10 +173,11 @@ impl World {
     }
 
     /// Does something about the first shard that has not ended, or about the run.
-    fn list_shards(&mut self, heard: Option<Reply>) {
-        let Some(Reply::Read { view: Ok(View::Shards { shards, .. }), .. }) = heard else {
+    fn list_shards(&mut self, heard: Heard) {
+        let Some(Ok(Reply::Read { view: Ok(View::Shards { shards, .. }), .. })) = heard else {
+            // A deletion that was under way may have come late: what is left of the runs has to be seen anew.
             if let Some(finish) = &mut self.finish {
-                finish.stage = Stage::Drive;
+                finish.stage = Stage::ListRuns;
             }
             return self.queue.after(LOOK, Event::Finish);
         };
@@ -240,23 +254,34 @@ impl World {
         told.cloned().unwrap_or_else(|| self.directory.first_run())
     }
 
-    fn read_shards(&mut self, run: usize, place: usize, heard: Option<Reply>) {
+    fn read_shards(&mut self, run: usize, place: usize, heard: Heard) {
         let name = self.told_run(run);
-        let Some(Reply::Read { view: Ok(View::Shards { shards, .. }), applied }) = heard else {
-            return self.ask_shards(run, place, name);
+        let Some(Ok(Reply::Read { view: Ok(View::Shards { shards, .. }), applied })) = heard else {
+            return self.not_read(run, place, name, heard);
         };
         self.ask(Query::Run { run: name }, Some(place), Stage::ReadRun { run, place, shards, applied });
     }
 
-    fn read_run(&mut self, run: usize, place: usize, shards: &[ShardView], applied: u64, heard: Option<Reply>) {
+    fn read_run(&mut self, run: usize, place: usize, shards: &[ShardView], applied: u64, heard: Heard) {
         let name = self.told_run(run);
-        let Some(Reply::Read { view: Ok(View::Run(summary)), .. }) = heard else {
-            return self.ask_shards(run, place, name);
+        let Some(Ok(Reply::Read { view: Ok(View::Run(summary)), .. })) = heard else {
+            return self.not_read(run, place, name, heard);
         };
         let sent = history::run_read(&name, &self.machines[place].name);
         let value = history::run_seen(sent, summary.status, shards, applied);
         let process = self.workers[self.options.workers].process();
         self.history.ok(self.queue.now(), process, "read-run", value);
+        self.read_next(run, place + 1);
+    }
+
+    /// A read is asked again until it is answered. That the run is not there is an answer, for the judge to weigh.
+    fn not_read(&mut self, run: usize, place: usize, name: RunId, heard: Heard) {
+        let Some(Err(Failure { reason: reason @ "RUN_NOT_FOUND", .. })) = heard else {
+            return self.ask_shards(run, place, name);
+        };
+        let sent = history::run_read(&name, &self.machines[place].name);
+        let process = self.workers[self.options.workers].process();
+        self.history.failed(self.queue.now(), process, "read-run", sent, reason, true);
         self.read_next(run, place + 1);
     }
 

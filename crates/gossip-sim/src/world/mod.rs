@@ -24,6 +24,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use gossip_core::consensus::{Group, Member, Members, NodeId, Token};
+use gossip_core::coordination::RunId;
 use gossip_core::mutants::Planted;
 use raft::eraftpb::Message;
 
@@ -192,6 +193,8 @@ pub struct World {
     tokens: u64,
     attempts: u64,
     operations: u64,
+    /// Brief runs that were begun and are not known to be deleted.
+    brief_runs: BTreeSet<RunId>,
     packets: u64,
     violation: Option<Violation>,
     done: bool,
@@ -252,6 +255,7 @@ impl World {
             tokens: 0,
             attempts: 0,
             operations: 0,
+            brief_runs: BTreeSet::new(),
             packets: 0,
             violation: None,
             done: false,

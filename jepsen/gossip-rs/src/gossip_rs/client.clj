@@ -124,10 +124,15 @@
 
 (def side-run "The run that is cancelled on the way; its shards are named after it." "side")
 
+(def brief-run "With this begin the names of runs that are deleted on the way; their shards are named after them." "brief")
+
+(def ^:private named-after
+  (re-pattern (str "(" side-run "|" brief-run "-\\d+)-.*")))
+
 (defn run-of
   "The run that an operation is about."
   [main {:keys [run shard]}]
-  (or run (if (and shard (str/starts-with? shard side-run)) side-run main)))
+  (or run (second (re-matches named-after (or shard ""))) main))
 
 (defn another-id
   "The op id of the second call of an operation that makes two."
@@ -165,6 +170,7 @@
       :complete-run   (do (call "RunService/CompleteRun" write) nil)
       :fail-run       (do (call "RunService/FailRun" (assoc write :reason "the workload says so")) nil)
       :cancel-run     (do (call "RunService/CancelRun" (assoc write :reason "the workload says so")) nil)
+      :delete-run     (do (call "RunService/DeleteRun" write) nil)
       :read-shard     (let [answer (call "ShardService/GetShard" (assoc base :shard (:shard value)))]
                         (assoc (record (:shard answer)) :applied (:applied-index (:read answer))))
       :read-run       (let [shards (list-shards call base)

@@ -7,10 +7,12 @@
   the rest is judged, and the verdict is `:unknown` where nothing is violated.
 
   A run has two lives, as far as anybody knows, if a call about it may belong to the one before a deletion, and an answer to
-  the one after it: an answer to a call that was sent after the deletion was answered; or any that came after something that
-  may have made the run once more. A shard of which the history tells no run may be of any run that was deleted."
+  the one after it: one that came after something that may have made the run once more. Where nothing in the history made it,
+  whoever made it first may have done so again: then it is an answer to a call that was sent after the deletion was answered. A
+  shard of which the history tells no run may be of any run that was deleted."
   (:require [clojure.string :as str]
-            [gossip-rs.history :as h]))
+            [gossip-rs.history :as h]
+            [gossip-rs.invariants.facts :as facts]))
 
 (defn- shards-told
   "[shards run] that a call tells of, if it tells which run they are of."
@@ -47,11 +49,12 @@
   "Whether some of the calls, none of which failed, may belong to the life before a deletion and an answer to the one after it."
   [calls {from :index, to :end}]
   (let [oks           (filter h/ok? calls)
+        makers        (filter #(facts/run-makers (:f %)) calls)
         last-answered (reduce max -1 (map :end oks))]
     (and (some #(< (:index %) to) calls)
-         (or (some #(< to (:index %)) oks)
-             (some #(and (#{:register :create-run} (:f %)) (< from (:end %)) (< (max from (:index %)) last-answered))
-                   calls)))))
+         (if (empty? makers)
+           (some #(< to (:index %)) oks)
+           (some #(and (< from (:end %)) (< (max from (:index %)) last-answered)) makers)))))
 
 (defn- unclear
   "{subject sentence}"

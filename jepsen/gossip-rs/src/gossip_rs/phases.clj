@@ -4,9 +4,10 @@
     1. the run is made and its shards registered
     2. the load, with the nemesis's schedule beside it
     3. every fault is healed, and every node serves
-    4. liveness: every shard is driven to a terminal state, and the runs are ended
+    4. liveness: every shard is driven to a terminal state, and the runs are ended, brief ones deleted
     5. final reads: each node is asked for everything"
   (:require [gossip-rs.client :as client]
+            [gossip-rs.errors :as errors]
             [gossip-rs.rng :as rng]
             [gossip-rs.timed :as timed]
             [gossip-rs.worker :as worker]
@@ -42,9 +43,32 @@
   [seed run shards]
   (surely {:f :register, :value {:run run, :shards shards}, :op-id (rng/hex-id (rng/stream seed (str "register-" run)))}))
 
-(defn- side-shards
-  []
-  (map #(update % :shard (partial str client/side-run "-")) (worker/roots 4)))
+(defn- shards-of
+  "n shards named after their run."
+  [run n]
+  (map #(update % :shard (partial str run "-")) (worker/roots n)))
+
+; Asks until somebody was answered who has it settled.
+(defrecord Until [gen settled? done?]
+  gen/Generator
+  (op [this test ctx]
+    (when-not done?
+      (when-let [[op gen] (gen/op gen test ctx)]
+        [op (assoc this :gen gen)])))
+  (update [this test ctx event]
+    (assoc this :gen (gen/update gen test ctx event), :done? (or done? (settled? event)))))
+
+(defn- settled
+  "This operation until it succeeded, or was refused for the state in which its run is, for so many seconds."
+  [within-s op]
+  (let [refusals #{:run-not-found :run-ended :run-not-ended}]
+    (gen/time-limit within-s
+                    (->Until (gen/delay 0.1 (repeat op))
+                             (fn [{:keys [f type] :as event}]
+                               (and (= f (:f op))
+                                    (or (= :ok type)
+                                        (and (= :fail type) (contains? refusals (errors/reason-of event))))))
+                             false))))
 
 (defn- end-run
   [seed f run]
@@ -76,6 +100,35 @@
                   (write :checkpoint {:cursor "00000002", :ids [1 2]})
                   (write :complete {:cursor nil})]))))
 
+(def brief-runs
+  "Runs that are founded, ended and deleted: under load, and the last one when the faults are over, so that no run of the
+  workload is without a deletion. None of them has a name that comes again."
+  (mapv #(str client/brief-run "-" %) (range 4)))
+
+(defn- brief-life
+  "A brief run's life. It cannot be deleted before its end, and what comes after its deletion must be refused."
+  [seed run how]
+  (let [id     #(rng/hex-id (rng/stream seed (str % "-" run)))
+        delete (fn [which] {:f :delete-run, :value {:run run, :op-id (id which)}})
+        take   (fn [which] {:f :acquire, :value {:shard (:shard (first (shards-of run 1))), :worker run, :op-id (id which)}})]
+    [{:f :register, :value {:run run, :shards (shards-of run 1)}, :op-id (id "register")}
+     (delete "early")
+     (take "take")
+     (end-run seed how run)
+     (delete "delete")
+     (take "late")]))
+
+(defn- brief-steps
+  "The lives of all brief runs but the last. They are for one thread: nothing of a run is asked while its founding is under way."
+  [seed time-limit-ms]
+  (mapcat (fn [run how percent]
+            (map (fn [after-ms op] (assoc op :at (+ (quot (* percent time-limit-ms) 100) after-ms)))
+                 (range 0 1200 200)
+                 (brief-life seed run how)))
+          (butlast brief-runs)
+          [:cancel-run :fail-run :cancel-run]
+          [12 45 70]))
+
 (def ^:private round-s
   "Between two looks of the watcher at all nodes."
   0.25)
@@ -91,10 +144,12 @@
 
 (defn- load-phase
   [{:keys [workload nodes plan schedule test-seed rate time-limit concurrency]}]
-  (let [{:keys [cancels? views?]} (workload/by-name workload)
+  (let [{:keys [cancels? deletes? views?]} (workload/by-name workload)
+        lives   #(gen/on-threads #{0} (timed/timed (brief-steps test-seed (* 1000 time-limit))))
         workers (workers/generator plan test-seed rate)
         clients (cond-> workers
                   cancels? (gen/any (timed/timed (side-steps test-seed (* 1000 time-limit))))
+                  deletes? (gen/any (lives))
                   views?   (watched nodes concurrency))]
     (gen/time-limit time-limit
                     (gen/nemesis (timed/timed (map #(assoc % :type :info) schedule))
@@ -106,11 +161,23 @@
   (map surely (cond-> [(end-run seed :complete-run workload/run)]
                 cancels? (conj (end-run seed :cancel-run client/side-run)))))
 
+(defn- delete-runs
+  "The last brief run's life, and the ends of the others, of which some answers may have been lost."
+  [seed]
+  (let [[register & life] (brief-life seed (last brief-runs) :fail-run)
+        last-ops          (fn [run] [(assoc-in (end-run seed :cancel-run run) [:value :op-id] (rng/hex-id (rng/stream seed (str "last-end-" run))))
+                                     {:f :delete-run, :value {:run run, :op-id (rng/hex-id (rng/stream seed (str "last-delete-" run)))}}])]
+    (cons (surely register)
+          (map (partial settled read-within-s) (concat life (mapcat last-ops brief-runs))))))
+
 (defn- final-reads
-  "What each node is asked at the end, one node after the other, each for so long and no longer."
-  [nodes runs views?]
+  "What each node is asked at the end, one node after the other, each for so long and no longer. Runs that were deleted must be
+  gone; one that is not is judged as any other."
+  [nodes runs deleted views?]
   (concat (for [node nodes, run runs]
             (surely read-within-s {:f :read-run, :value {:run run, :node node, :final? true}}))
+          (for [node nodes, run deleted]
+            (settled read-within-s {:f :read-run, :value {:run run, :node node, :final? true}}))
           (when views?
             ; Gossip needs some rounds after the last change.
             (cons (gen/sleep 5)
@@ -119,16 +186,17 @@
 
 (defn generator
   [{:keys [nodes workload plan test-seed concurrency] :as options}]
-  (let [{:keys [cancels? views?]} (workload/by-name workload)
+  (let [{:keys [cancels? deletes? views?]} (workload/by-name workload)
         runs (cond-> [workload/run] cancels? (conj client/side-run))]
     (gen/phases
       (by-one (cond-> [(register test-seed workload/run (:roots plan))]
-                cancels? (conj (register test-seed client/side-run (side-shards)))))
+                cancels? (conj (register test-seed client/side-run (shards-of client/side-run 4)))))
       (load-phase options)
       (gen/log "healing")
       (gen/nemesis {:type :info, :f :heal})
       (gen/log "driving every shard to its end")
       (gen/time-limit drive-within-s (gen/clients (workers/drivers plan test-seed concurrency)))
-      (by-one (end-runs test-seed cancels?))
+      (by-one (cond-> (end-runs test-seed cancels?)
+                deletes? (concat (delete-runs test-seed))))
       (gen/log "final reads")
-      (by-one (final-reads nodes runs views?)))))
+      (by-one (final-reads nodes runs (when deletes? brief-runs) views?)))))

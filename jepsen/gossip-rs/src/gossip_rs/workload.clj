@@ -12,7 +12,8 @@
     :window, :ops-per-shard, :wait, :retry, :section-ms, :idle, :held   see `worker`
     :views?           reads each node's gossip view, while the load runs and at the end
     :lease-ms         where leases are not as short as elsewhere
-    :cancels?         cancels a side run on the way"
+    :cancels?         cancels a side run on the way
+    :deletes?         founds brief runs, ends and deletes them, on the way and at the end"
   (:require [gossip-rs.worker :as worker]
             [gossip-rs.workload.asymmetric-partition :as asymmetric-partition]
             [gossip-rs.workload.checkpoint-fence :as checkpoint-fence]

@@ -92,6 +92,52 @@
     (testing "and is asked more than once"
       (is (< 5 (count (filter #(= "n1" (:node (:value %))) asked)))))))
 
+(defn- remembers
+  "A service of runs that loses every answer of `lost`, a number of a call, and else says how each run stands."
+  [lost]
+  (let [runs (atom {}), calls (atom 0)]
+    (fn [_ {:keys [f process value] :as op}]
+      (let [run    (:run value)
+            status (get @runs run)
+            fail   #(assoc op :type :fail, :error [% ""])
+            done   #(do (swap! runs assoc run %) (assoc op :type :ok))
+            answer (cond (= :nemesis process)                     (assoc op :type :info)
+                         (= :register f)                          (if status (fail :run-exists) (done :active))
+                         (not (#{:fail-run :cancel-run :complete-run :delete-run :read-run} f)) (fail :lease-held)
+                         (nil? status)                            (fail :run-not-found)
+                         (= :read-run f)                          (assoc op :type :ok)
+                         (and (= :delete-run f) (= :active status)) (fail :run-not-ended)
+                         (= :delete-run f)                        (done nil)
+                         (= :active status)                       (done :ended)
+                         :else                                    (fail :run-ended))]
+        (-> (if (and (not= :nemesis process) (zero? (mod (swap! calls inc) lost)))
+              (assoc op :type :info, :error [:timeout ""])
+              answer)
+            (update :time + 1000000))))))
+
+(deftest brief-runs-are-deleted-after-their-end-and-gone-from-every-node
+  (doseq [lost [1000000 7 3]]
+    (let [options (assoc (options "full-lifecycle" "none" 7) :time-limit 6)
+          ops     (gen-test/simulate (context/context {:concurrency 4}) (phases/generator options) (remembers lost))
+          brief   (filter #(and (some #{(:run (:value %))} phases/brief-runs) (not= :invoke (:type %))) ops)
+          ended   (fn [f type & [reason]]
+                    (set (map (comp :run :value)
+                              (filter #(and (= [f type] [(:f %) (:type %)]) (or (nil? reason) (= reason (first (:error %))))) brief))))]
+      (testing (str "one answer of " lost " is lost")
+        (is (contains? (ended :delete-run :fail :run-not-ended) (last phases/brief-runs)) "it lived")
+        (when (= 1000000 lost)
+          (is (= (butlast phases/brief-runs)
+                 (for [{:keys [f type value]} (take-while #(not= :heal (:f %)) ops)
+                       :when (= [:delete-run :ok] [f type])]
+                   (:run value)))
+              "the load deletes all but the last"))
+        (is (= (set phases/brief-runs) (into (ended :delete-run :ok) (ended :delete-run :fail :run-not-found))))
+        (is (empty? (ended :read-run :ok)) "nothing is left at the end")
+        (is (= (set (for [run phases/brief-runs, node (:nodes options)] [run node]))
+               (set (for [{:keys [f type value error]} brief
+                          :when (and (= [:read-run :fail] [f type]) (= :run-not-found (first error)))]
+                      [(:run value) (:node value)]))))))))
+
 (deftest a-stored-run-is-judged-without-any-node
   (with-redefs [cli/answers? (constantly false)]
     (let [nodes #(:nodes (:options (#'cli/parse-stored (tools/parse-opts % (:opt-spec (get cli/commands "test"))))))]

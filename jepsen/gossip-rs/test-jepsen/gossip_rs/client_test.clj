@@ -40,6 +40,8 @@
 
 (deftest shards-of-the-side-run-are-named-after-it
   (is (= "side" (get-in (perform {:f :read-shard, :value {:shard "side-s000"}} {:shard {:shard "side-s000"}}) [0 0 1 :run])))
+  (is (= "brief-12" (client/run-of "main" {:shard "brief-12-s000"})))
+  (is (= "main" (client/run-of "main" {:shard "s000"}) (client/run-of "main" {})))
   (is (= "other" (client/run-of "main" {:run "other"}))))
 
 (deftest definite-refusals-fail-and-the-rest-is-open

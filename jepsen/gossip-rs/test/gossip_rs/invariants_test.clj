@@ -284,3 +284,29 @@
       :unknown [root (delete "r") gone]
       :unknown [root (lost (delete "r")) (assoc gone :process 1)]
       false    [root (delete "q") gone])))
+
+(deftest s3-only-an-ended-run-is-deleted
+  (let [root   (register ["s" "10" "40"])
+        delete {:f :delete-run, :in {:run "r", :op-id "d"}}
+        end    {:f :cancel-run, :in {:run "r", :op-id "e"}}
+        by     #(assoc %1 :process %2)
+        read   (read-run [{:shard "s", :status :cancelled}])]
+    (are [expected calls] (= expected (apply verdict :S3 calls))
+      false    [root delete]
+      true     [root end delete]
+      true     [root (lost end) (by delete 1)]
+      false    [root (failed end :run-ended) delete]
+      ; asked for when the deletion was under way, and when it was answered
+      true     [root [delete end]]
+      false    [root delete end]
+      ; refused, or not answered
+      :unknown [root (failed delete :run-not-ended)]
+      :unknown [root (lost delete)]
+      ; of this run nothing was known before
+      :unknown [delete root]
+      ; the first try is what counts
+      true     [root (lost delete) (by end 1) (by delete 2)]
+      ; what comes after it
+      false    [root end delete (assoc-in read [:out :status] :cancelled)]
+      true     [root end delete (assoc-in read [:in :stale?] true)]
+      true     [root end delete (failed read :run-not-found)])))

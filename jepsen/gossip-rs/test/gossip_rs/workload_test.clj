@@ -13,11 +13,11 @@
 
 (defn- offered
   "The operations that a workload's workers and its phases make."
-  [{:keys [idle held views? cancels?]}]
+  [{:keys [idle held views? cancels? deletes?]}]
   (-> (into #{} (keep #(get kinds (first %) (first %))) (concat idle held))
       ; Drivers finish what is left, and the run is ended.
       (conj :register :acquire :complete :unpark :read-run :complete-run)
-      (cond-> views? (conj :publish :read-view), cancels? (conj :cancel-run))))
+      (cond-> views? (conj :publish :read-view), cancels? (conj :cancel-run), deletes? (conj :fail-run :delete-run))))
 
 (deftest every-workload-needs-only-what-it-does
   (doseq [{:keys [name needs] :as workload} workload/catalogue]

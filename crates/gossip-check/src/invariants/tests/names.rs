@@ -84,3 +84,31 @@ fn s8_a_deleted_shard_is_not_missed() {
     has_nothing_for!(S8: root(), delete("r").lost(), gone().by(1));
     rejects!(S8: root(), delete("q"), gone());
 }
+
+#[test]
+fn s3_only_an_ended_run_is_deleted() {
+    let end = || end_run("cancel-run", "e");
+    rejects!(S3: root(), delete("r"));
+    accepts!(S3: root(), end(), delete("r"));
+    accepts!(S3: root(), end().lost(), delete("r").by(1));
+    rejects!(S3: root(), end().failed("run-ended"), delete("r"));
+    // Asked for when the deletion was under way, and when it was answered.
+    accepts!(S3: root(), vec![delete("r"), end()]);
+    rejects!(S3: root(), delete("r"), end());
+    // Refused, or not answered.
+    has_nothing_for!(S3: root(), delete("r").failed("run-not-ended"));
+    has_nothing_for!(S3: root(), delete("r").lost());
+    // Of this run nothing was known before.
+    has_nothing_for!(S3: delete("r"), root());
+    // The first try is what counts.
+    accepts!(S3: root(), delete("r").lost(), end().by(1), delete("r").by(2));
+}
+
+#[test]
+fn s3_of_a_deleted_run_nothing_is_left() {
+    let ended = || end_run("cancel-run", "e");
+    let read = || read_run(vec![]).out("status", Value::keyword("cancelled"));
+    rejects!(S3: root(), ended(), delete("r"), read());
+    accepts!(S3: root(), ended(), delete("r"), read().input("stale?", true));
+    accepts!(S3: root(), ended(), delete("r"), read().failed("run-not-found"));
+}

@@ -6,7 +6,7 @@ use gossip_core::coordination::limits::{
 use gossip_core::coordination::{Command, Cursor, Fence, LeaseRef, Op, Query, Range, RunId, ShardId};
 
 use super::learn::{key, span};
-use super::{Draft, Lease, Sent, Worker, ask_of, script};
+use super::{Draft, Lease, Sent, Worker, ask_of, brief, script};
 use crate::reach::Event as Rare;
 use crate::world::World;
 use crate::world::queue::{MILLI, Nanos};
@@ -71,7 +71,7 @@ impl World {
         let wait = if worker.rng.chance(350_000) { worker.rng.within(20, 1_500) * MILLI } else { 0 };
         let name = worker.name.clone();
         let acquire = |shard| Op::Acquire { shard, worker: name.clone(), lease_ms };
-        match worker.rng.weighted(&[26, 30, 12, 6, 4, 5, 10, 4, 6, 3, 3, 1]) {
+        match worker.rng.weighted(&[26, 30, 12, 6, 4, 5, 10, 4, 6, 3, 3, 3, 1]) {
             0 => {
                 let (run, shard) = target?;
                 let command = worker.command(&run, acquire(shard));
@@ -112,6 +112,13 @@ impl World {
                 let command = worker.command(&run, Op::CompleteRun);
                 Some(Draft::submit(command, 0))
             }
+            11 if self.brief_runs.len() < brief::MOST => {
+                let run = brief::run_name(&name, worker.taken);
+                worker.intents = brief::life(&mut worker.rng, &name, &run);
+                self.brief_runs.insert(run);
+                worker.intents.pop_front().map(|command| Draft::submit(command, 0))
+            }
+            11 => None,
             _ => self.end_run(place, &run),
         }
     }

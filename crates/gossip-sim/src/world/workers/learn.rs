@@ -8,12 +8,12 @@ use gossip_core::coordination::{Answer, Command, Key, LeaseRef, Op, Query, Range
 use gossip_core::mutants::Mutant;
 use gossip_core::time::Time;
 
-use super::{Failure, Lease, Sent, Worker, lease_of};
+use super::{Failure, Lease, Sent, Worker, lease_of, stands_in_history};
 use crate::faults::options::Options;
 use crate::history;
 use crate::reach::Event as Rare;
 use crate::world::World;
-use crate::world::queue::Nanos;
+use crate::world::queue::{MILLI, Nanos};
 
 /// Leases that a worker remembers after their end.
 const PAST: usize = 6;
@@ -82,12 +82,15 @@ impl Worker {
         }
     }
 
-    /// A run that could not be founded is founded again, or nobody would have anything to do.
+    /// A run that could not be founded is founded again, or nobody would have anything to do. It costs no step: while nobody leads, a
+    /// short run's steps are soon used up.
     pub(super) fn found_again(&mut self, command: &Command, failure: Failure) {
         let founding = matches!(command.op, Op::CreateRun { .. } | Op::RegisterShards { start: true, .. });
         let there = ["RUN_EXISTS", "RUN_NOT_OPEN", "RUN_ENDED", "OP_ID_CONFLICT"].contains(&failure.reason);
         if founding && !there && command.run.as_str().starts_with(['r', 'y']) {
             self.intents.push_front(command.clone());
+            self.steps = self.steps.saturating_add(1);
+            self.rest = Some(self.rng.within(5, 60) * MILLI);
         }
     }
 
@@ -102,6 +105,9 @@ impl Worker {
     }
 
     pub(super) fn remember(&mut self, command: &Command, first: Time, operation: u64, succeeded: bool) {
+        if !Worker::is_repeatable(command) {
+            return;
+        }
         // A replay leaves the answer where it is in the op log: as old as it was.
         let known = self.sent.iter().position(|sent| sent.command.op_id == command.op_id);
         let operation = known.and_then(|at| self.sent.remove(at)).map_or(operation, |sent| sent.operation);
@@ -166,7 +172,8 @@ impl World {
                 self.directory.parked.extend(shard);
             }
             Answer::Run(_) => self.run_changed(command),
-            Answer::Released | Answer::Completed | Answer::RunDeleted => {}
+            Answer::RunDeleted => self.run_deleted(&command.run),
+            Answer::Released | Answer::Completed => {}
         }
         if ends_lease(&command.op)
             && let Some(token) = command.op.lease()
@@ -186,6 +193,15 @@ impl World {
         }
     }
 
+    fn run_deleted(&mut self, run: &RunId) {
+        let Directory { shards, parked, .. } = &mut self.directory;
+        [shards, parked].into_iter().for_each(|known| known.retain(|(of, _)| of != run));
+        self.brief_runs.remove(run);
+        if stands_in_history(run) {
+            self.reach.event(Rare::RunDeleted);
+        }
+    }
+
     fn granted(&mut self, place: usize, command: &Command, grant: &Grant, first: Time) -> Nanos {
         let now = self.queue.now();
         let (Op::Acquire { lease_ms, .. } | Op::Claim { lease_ms, .. }) = &command.op else { return 0 };
@@ -194,6 +210,7 @@ impl World {
         let believed_until = first + believed(*lease_ms);
         let (run, token) = lease_of(&command.run, &grant.shard, &grant.worker, grant.fence);
         let known = worker.held.iter().chain(&worker.past).any(|lease| lease.token == token);
+        worker.finish_shard(&run, &token);
         if !known {
             let (range, cursor) = (grant.range.clone(), grant.cursor.clone());
             worker.held.push(Lease { run, token, range, cursor, believed_until });

@@ -3,10 +3,12 @@
 //! One worker has one operation under way. It asks the node that it takes for the leader, follows hints, tries again under the same
 //! op id after an answer was lost, and calls an operation indefinite once any of its attempts was.
 
+mod brief;
 mod grind;
 mod habits;
 mod learn;
 mod script;
+mod told;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,6 +32,8 @@ use crate::rng::{Rng, Subject};
 
 use grind::Grind;
 pub(super) use learn::Directory;
+pub(super) use told::stands_in_history;
+use told::{is_told, told};
 
 /// A grant that takes longer at the first attempt came out of the line of waiters.
 const PROMPT: Duration = Duration::from_millis(40);
@@ -211,9 +215,9 @@ impl Worker {
 }
 
 /// The owner of a run. Side runs have one of their own: where runs are deleted, the fences of later shards begin higher, and
-/// histories do not tell of it.
+/// histories tell nothing of side runs.
 fn tenant_of(run: &RunId) -> TenantId {
-    let name = if run.as_str().starts_with('r') { "main" } else { "side" };
+    let name = if stands_in_history(run) { "main" } else { "side" };
     TenantId::parse("tenant", name).expect("a good name")
 }
 
@@ -384,31 +388,36 @@ impl World {
         }
         let worker = &mut self.workers[place];
         if let Ask::Submit { command, .. } = &call.ask {
+            if failure.reason == "RUN_NOT_ENDED" && call.value.is_some() {
+                self.reach.event(Rare::DeletionRefused);
+            }
             worker.found_again(command, failure);
+            worker.leave_unsure(command, true);
             worker.lost(command, failure, definite);
             // What the history was not told is never replayed: nobody could judge the answer.
             if !definite && (call.value.is_some() || !is_told(&call.ask)) {
                 worker.remember(command, call.first, self.operations, false);
             }
         }
-        self.heard(place, None);
+        self.heard(place, Err(failure));
         self.go_on(place);
     }
 
     fn succeed(&mut self, place: usize, reply: Reply) {
         let now = self.queue.now();
         let Some(call) = self.workers[place].call.take() else { return };
-        let Call { f, ask, value, first, asked, tries, .. } = call;
+        let Call { f, ask, value, first, asked, tries, indefinite, .. } = call;
         if let (Ask::Submit { wait: 1.., .. }, Reply::Applied(Ok(Answer::Granted(_))), 1) = (&ask, &reply, tries)
             && self.workers[place].clock.read(now) - first > PROMPT
         {
             self.reach.event(Rare::WaitGranted);
         }
-        self.heard(place, Some(&reply));
+        self.heard(place, Ok(&reply));
         let name = &self.workers[place].name;
         match (&ask, reply) {
             (Ask::Submit { command, .. }, Reply::Applied(Ok(answer))) => {
                 self.trace.line(now, || format!("{name} ok {f} {answer:?}"));
+                self.workers[place].leave_unsure(command, indefinite);
                 let believed = self.learn(place, command, &answer, first);
                 if let Some(value) = value {
                     let process = self.workers[place].process;
@@ -437,28 +446,6 @@ impl World {
             }
         }
     }
-}
-
-/// The word for it in histories, and what it says there.
-fn told(ask: &Ask) -> (&'static str, Option<Value>) {
-    match ask {
-        Ask::Submit { command, .. } => (command.op.name(), history::invocation(command)),
-        Ask::Query { query, stale } => match &query.query {
-            Query::Shard { shard, .. } if !stale => ("read-shard", Some(Value::map([("shard", shard.as_str())]))),
-            _ => ("read", None),
-        },
-        Ask::Change(_) => ("change", None),
-    }
-}
-
-/// Side runs come and go and stand in no history.
-fn is_told(ask: &Ask) -> bool {
-    let run = match ask {
-        Ask::Submit { command, .. } => &command.run,
-        Ask::Query { query: TenantQuery { query: Query::Shard { run, .. }, .. }, .. } => run,
-        _ => return false,
-    };
-    run.as_str().starts_with('r')
 }
 
 fn describe(ask: &Ask) -> String {

@@ -10,7 +10,7 @@ use super::tenant_of;
 use crate::faults::options::Options;
 use crate::rng::Rng;
 
-fn command(rng: &mut Rng, run: &RunId, op: Op) -> Command {
+pub(super) fn command(rng: &mut Rng, run: &RunId, op: Op) -> Command {
     Command { tenant: tenant_of(run), run: run.clone(), op_id: OpId(rng.wide()), op }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn founding(options: &Options, place: usize, rng: &mut Rng) -> VecDeq
 }
 
 /// Roots that tile the keys from minus to plus infinity, now and then with gaps.
-fn roots(rng: &mut Rng, run: &RunId, most: u64) -> Vec<ShardSpec> {
+pub(super) fn roots(rng: &mut Rng, run: &RunId, most: u64) -> Vec<ShardSpec> {
     let count = rng.within(1, most);
     let cut = |place: u64| {
         if place == 0 || place == count { Box::default() } else { key((place * (1 << 24) / count) as u32) }

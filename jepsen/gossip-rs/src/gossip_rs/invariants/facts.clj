@@ -9,6 +9,8 @@
 (def lease-ends #{:complete :release :park :split-replace})
 (def shard-ends #{:complete :split-replace})
 (def run-ends #{:complete-run :fail-run :cancel-run})
+;; What may make a run; a registration may, where its making is not recorded by itself.
+(def run-makers #{:register :create-run})
 (def reads #{:read-shard :read-run :read-view})
 (def cursor-writes #{:checkpoint :complete})
 
@@ -70,6 +72,11 @@
   "The earliest place in the history where the call's effect may stand."
   [{:keys [first-tries]} call]
   (get first-tries (op-id call) (:index call)))
+
+(defn run-of
+  "The run that a call is about, as far as it is known."
+  [{:keys [runs]} {:keys [in] :as call}]
+  (or (:run in) (get runs (h/shard-of call))))
 
 (defn- leases
   "The leases granted on a shard: one for each distinct grant, with what became of them. `:deadline` is the latest that a

@@ -3,8 +3,10 @@
 
   A shard ends when a complete or a split-replace is answered, or its run's end is. An operation that may have taken effect
   only after that moment must not succeed, and a fresh read asked after it must show a terminal status. Two different
-  operations that end one shard cannot both succeed, in whatever order they were answered; nor can two that end a run."
+  operations that end one shard cannot both succeed, in whatever order they were answered; nor can two that end a run. Only an
+  ended run is deleted (`gossip-rs.invariants.deletions`)."
   (:require [gossip-rs.history :as h]
+            [gossip-rs.invariants.deletions :as deletions]
             [gossip-rs.invariants.facts :as facts :refer [violation]]))
 
 (defn- earliest-end
@@ -65,7 +67,7 @@
         run-sights (group-by (comp :run :in :call)
                              (for [call (facts/linearizable-reads calls :read-run)]
                                {:record (:out call), :call call}))
-        run-calls  (group-by #(or (:run (:in %)) (get runs (h/shard-of %))) calls)
+        run-calls  (group-by #(facts/run-of facts %) calls)
         run-ends   (into {} (for [[run calls] run-calls :when run]
                               [run (filter #(facts/run-ends (:f %)) calls)]))
         shards     (for [shard  (keys by-shard)
@@ -81,4 +83,4 @@
                                             facts/run-terminal?)
                                  {:violations (rivals (str "run " run) ends)}]]
                      result)]
-    (facts/total (concat shards ended))))
+    (facts/total (concat shards ended (deletions/check facts)))))

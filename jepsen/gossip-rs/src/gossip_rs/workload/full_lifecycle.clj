@@ -1,5 +1,6 @@
 (ns gossip-rs.workload.full-lifecycle
-  "Everything that the service can do, on a main run and on a side run that is cancelled on the way.
+  "Everything that the service can do, on a main run, on a side run that is cancelled on the way, and on brief runs that are
+  ended and deleted, and must not be deleted before their end.
 
   Operations: all of them.
 
@@ -9,10 +10,12 @@
   {:name            "full-lifecycle"
    :default-nemesis "none"
    :needs           [:claim :acquire :checkpoint :section :renew :release :complete :park :unpark :split-replace :split-residual
-                     :cancel-run :complete-run [:refused :complete-run #{:run-unfinished}] :read-view]
+                     :cancel-run :fail-run :complete-run [:refused :complete-run #{:run-unfinished}]
+                     :delete-run [:refused :delete-run #{:run-not-ended}] :read-view]
    :required        [:S3 :S5]
    :views?          true
    :cancels?        true
+   :deletes?        true
    :window          6
    :ops-per-shard   60
    :wait            20
