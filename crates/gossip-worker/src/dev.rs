@@ -20,7 +20,7 @@ pub fn run(listen: SocketAddr) -> Result<(), Exit> {
     let flags = NodeArgs::alone("dev", listen, folder.path());
     let settings = flags.settings().map_err(|e| Exit::Config(e.to_string()))?;
     telemetry::start_logs("warn", LogFormat::Text).map_err(|e| Exit::Config(e.to_string()))?;
-    node::runtime()?.block_on(node::run(settings, |serving| print!("{}", welcome(serving, &data))))
+    node::run_to_end(settings, |serving| print!("{}", welcome(serving, &data)))
 }
 
 /// The cluster's id depends on the port, so it must be known before the start.

@@ -75,22 +75,23 @@ struct Switches {
     closing: watch::Sender<bool>,
 }
 
-/// The runtime of a node: one thread for the core and all connections, beside the store's.
-///
-/// # Errors
-/// The system refuses.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().build().map_err(|e| Exit::Fatal(format!("the system gives no runtime: {e}")))
-}
-
-/// Runs a node until it is told to stop. `started` hears where it serves.
+/// Runs a node to its end: one thread for the core and all connections, beside the store's.
 ///
 /// # Errors
 /// [`Exit`].
-pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result<(), Exit> {
+pub fn run_to_end(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result<(), Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Exit::Fatal(format!("the system gives no runtime: {e}")))?;
+    let outcome = runtime.block_on(run(settings, started));
+    // The store is closed. What may still be under way is a look-up of a peer's name, which can take its time.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Runs a node until it is told to stop. `started` hears where it serves.
+async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result<(), Exit> {
     let mut signals = Signals::new()?;
-    // The port is ours from here on, but nobody is kept waiting at it while this node asks others who it is.
+    // Not listened at yet: nobody is kept waiting at it while this node asks others who it is.
     let port = bind(settings.listen)?;
     if let Some(listen) = settings.metrics_listen {
         telemetry::start_metrics(listen).map_err(|e| Exit::Config(e.to_string()))?;
@@ -100,10 +101,11 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
         known = join::settle(&settings) => known?,
         () = signals.asked() => return Ok(()),
     };
-    let opened = open(&settings, &known)?;
+    // Two processes may bind one port, and one of them may listen at it. So this comes before anything is written.
     let listener = port.listen(1024).map_err(|e| cannot_listen(settings.listen, &e))?;
     let serving = listener.local_addr().map_err(|e| cannot_listen(settings.listen, &e))?;
     let card = Arc::new(opened.card);
+    let opened = open(&settings, &known)?;
     let local = join::local(&card.identity());
     tracing::info!(
         node = %local.name, id = local.id, cluster = %local.cluster, listen = %serving,
@@ -112,7 +114,7 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
     let members = known.members;
     let parts =
         Stored { disk: opened.disk, recovered: opened.recovered, card: Arc::clone(&card), members: members.clone() };
-    let (core, ended, outbound) = start_core(&settings, &local, parts)?;
+    let (core, mut ended, outbound) = start_core(&settings, &local, parts)?;
     let switches = Switches { draining: watch::channel(false).0, closing: watch::channel(false).0 };
     let clock = Clock::new(settings.clock_control.clone());
     let own = (&local, settings.address.as_str());
@@ -128,7 +130,7 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
     let server = tokio::spawn(serve(listener, routes));
     started(serving);
     let outcome = tokio::select! {
-        outcome = wait(&core, ended, &mut signals) => outcome,
+        outcome = wait(&core, &mut ended, &mut signals) => outcome,
         Err(exit) = join::meet(&settings, &card, &members), if !card.identity().met => Err(exit),
     };
     if outcome.is_ok() {
@@ -138,6 +140,10 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
     server.abort();
     tracing::info!(node = %local.name, "stopped");
     outcome
+    // It closes the store: what is left to write is written, and synced.
+    if !ended.is_finished() {
+        let _ = ended.await;
+    }
 }
 
 fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> Exit {
@@ -237,7 +243,7 @@ fn start_core(settings: &Settings, local: &Local, stored: Stored) -> Result<Star
 }
 
 /// Waits for a reason to stop: a signal, the node's removal, what another node says of it, or a core that cannot go on.
-async fn wait(core: &Handle, ended: JoinHandle<Stopped>, signals: &mut Signals) -> Result<(), Exit> {
+async fn wait(core: &Handle, ended: &mut JoinHandle<Stopped>, signals: &mut Signals) -> Result<(), Exit> {
     tokio::select! {
         () = signals.asked() => {}
         () = removed(core) => tracing::warn!("this node was removed from the cluster: stopping"),
