@@ -25,8 +25,9 @@ pub struct Client {
     pinned: Option<Arc<str>>,
 }
 
-/// An answer may be this large: a full page of shards with cursors and metadata.
-pub(crate) const LARGEST_ANSWER: usize = 128 << 20;
+/// An answer may be this large. The largest are the 256 children of a split whose keys have 4 KiB each (2 MiB), a page of a list
+/// (1 MiB of rows as the service measures them), and the members with what each says of itself (69 KiB a node at most).
+pub(crate) const LARGEST_ANSWER: usize = 8 << 20;
 
 impl Client {
     /// A client of the cluster that has these nodes, each `host:port` (an `http://` before it may stand). One that is up is

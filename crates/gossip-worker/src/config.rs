@@ -103,7 +103,7 @@ pub struct NodeArgs {
     /// Mebibytes of entries applied between two snapshots, however few entries they are
     #[arg(long, env = "GOSSIP_SNAPSHOT_MIB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub snapshot_mib: u64,
-    /// Mebibytes of requests under way before a new one is refused with OVERLOADED
+    /// Mebibytes of mutations, of reads, and of requests on their way in, each, before a new one is refused with OVERLOADED
     #[arg(long, env = "GOSSIP_IN_FLIGHT_MIB", default_value_t = IN_FLIGHT_MIB, value_parser = clap::value_parser!(u32).range(16..=2_047))]
     pub in_flight_mib: u32,
     /// Live shards that one tenant may have: counts at the founding of a cluster only, the same on each founder
@@ -155,7 +155,7 @@ pub struct Settings {
     pub group: Config,
     /// Of the founding state.
     pub quotas: Quotas,
-    /// Bytes of requests under way before a new one is refused.
+    /// Bytes of mutations, of reads, and of requests on their way in, each, before a new one is refused.
     pub in_flight_bytes: u32,
     /// The file that bends the clocks.
     pub clock_control: Option<PathBuf>,

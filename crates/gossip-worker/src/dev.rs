@@ -25,7 +25,7 @@ pub fn run(listen: SocketAddr) -> Result<(), Exit> {
         // A reader that has gone is no reason for the node to go.
         let _ = std::io::stdout().write_all(welcome(serving, &data).as_bytes());
     };
-    node::runtime()?.block_on(node::run(settings, greet))
+    node::run_to_end(settings, greet)
 }
 
 /// The cluster's id depends on the port, so it must be known before the start.

@@ -5,18 +5,23 @@ use std::time::Duration;
 use metrics::gauge;
 
 use crate::driver::{Handle, StatusPage};
+use crate::pool::Pool;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Keeps the gauges true until the core is gone. `store_bytes` tells the size of the store.
-pub async fn report(core: Handle, store_bytes: impl Fn() -> u64) {
+/// Keeps the gauges true until the core is gone. `arriving` counts what is on its way in, `store_bytes` tells the size of the store.
+pub async fn report(core: Handle, arriving: Pool, store_bytes: impl Fn() -> u64) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         look.tick().await;
         let Some(page) = core.status().await else { return };
         set(&page);
+        let (mutations, reads) = core.held();
+        for (kind, bytes) in [("arriving", arriving.used()), ("mutations", mutations), ("reads", reads)] {
+            gauge!("gossip_requests_bytes", "kind" => kind).set(bytes as f64);
+        }
         gauge!("gossip_store_bytes").set(store_bytes() as f64);
     }
 }

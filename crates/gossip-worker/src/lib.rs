@@ -11,6 +11,7 @@ pub mod gossip;
 pub mod join;
 pub mod maelstrom;
 pub mod node;
+pub mod pool;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
-use tower::util::MapResponseLayer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 
 use crate::accept;
 use crate::clock::Clock;
@@ -28,7 +28,8 @@ use crate::driver::{Driver, Handle, Parts, Stopped, Verdict};
 use crate::gauges;
 use crate::gossip::{Gossip, Known as GossipKnown, Packets};
 use crate::join::{self, Known};
-use crate::server::{Cluster, Gate, Runs, Shards, explain_oversize};
+use crate::pool::{Pool, SMALL};
+use crate::server::{Arrivals, Cluster, Gate, LARGEST_REQUEST, Runs, Shards, finished};
 use crate::store::{Card, Disk, Opened, StoreError};
 use crate::telemetry;
 use crate::transport::{Inbound, Local, MAX_MESSAGE, Outbound, Roster};
@@ -75,22 +76,23 @@ struct Switches {
     closing: watch::Sender<bool>,
 }
 
-/// The runtime of a node: one thread for the core and all connections, beside the store's.
-///
-/// # Errors
-/// The system refuses.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().build().map_err(|e| Exit::Fatal(format!("the system gives no runtime: {e}")))
-}
-
-/// Runs a node until it is told to stop. `started` hears where it serves.
+/// Runs a node to its end: one thread for the core and all connections, beside the store's.
 ///
 /// # Errors
 /// [`Exit`].
-pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result<(), Exit> {
+pub fn run_to_end(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result<(), Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| Exit::Fatal(format!("the system gives no runtime: {e}")))?;
+    let outcome = runtime.block_on(run(settings, started));
+    // The store is closed. What may still be under way is a look-up of a peer's name, which can take its time.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Runs a node until it is told to stop. `started` hears where it serves.
+async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result<(), Exit> {
     let mut signals = Signals::new()?;
-    // The port is ours from here on, but nobody is kept waiting at it while this node asks others who it is.
+    // Not listened at yet: nobody is kept waiting at it while this node asks others who it is.
     let port = bind(settings.listen)?;
     if let Some(listen) = settings.metrics_listen {
         telemetry::start_metrics(listen).map_err(|e| Exit::Config(e.to_string()))?;
@@ -100,9 +102,10 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
         known = join::settle(&settings) => known?,
         () = signals.asked() => return Ok(()),
     };
-    let opened = open(&settings, &known)?;
+    // Two processes may bind one port, and one of them may listen at it. So this comes before anything is written.
     let listener = port.listen(1024).map_err(|e| cannot_listen(settings.listen, &e))?;
     let serving = listener.local_addr().map_err(|e| cannot_listen(settings.listen, &e))?;
+    let opened = open(&settings, &known)?;
     let card = Arc::new(opened.card);
     let local = join::local(&card.identity());
     tracing::info!(
@@ -112,23 +115,24 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
     let members = known.members;
     let parts =
         Stored { disk: opened.disk, recovered: opened.recovered, card: Arc::clone(&card), members: members.clone() };
-    let (core, ended, outbound) = start_core(&settings, &local, parts)?;
+    let (core, mut ended, outbound) = start_core(&settings, &local, parts)?;
     let switches = Switches { draining: watch::channel(false).0, closing: watch::channel(false).0 };
     let clock = Clock::new(settings.clock_control.clone());
     let own = (&local, settings.address.as_str());
     let (gossip, packets, hearsay) =
         Gossip::new(own, &members, clock, settings.planted, outbound, core.clone()).map_err(Exit::Fatal)?;
     tokio::spawn(gossip.run(switches.draining.subscribe()));
+    let arriving = Pool::new(settings.in_flight_bytes.into());
     if settings.metrics_listen.is_some() {
         let data = settings.data.clone();
-        tokio::spawn(gauges::report(core.clone(), move || folder_bytes(&data)));
+        tokio::spawn(gauges::report(core.clone(), arriving.clone(), move || folder_bytes(&data)));
     }
     let roster = Roster::new(local.clone(), core.clone(), Arc::clone(&card));
     let routes = services(&settings, roster, &local, &core, (packets, hearsay), &switches).await;
-    let server = tokio::spawn(serve(listener, routes));
+    let server = tokio::spawn(serve(listener, routes, Arrivals::new(arriving)));
     started(serving);
     let outcome = tokio::select! {
-        outcome = wait(&core, ended, &mut signals) => outcome,
+        outcome = wait(&core, &mut ended, &mut signals) => outcome,
         Err(exit) = join::meet(&settings, &card, &members), if !card.identity().met => Err(exit),
     };
     if outcome.is_ok() {
@@ -136,6 +140,10 @@ pub async fn run(settings: Settings, started: impl FnOnce(SocketAddr)) -> Result
     }
     core.stop();
     server.abort();
+    // It closes the store: what is left to write is written, and synced.
+    if !ended.is_finished() {
+        let _ = ended.await;
+    }
     tracing::info!(node = %local.name, "stopped");
     outcome
 }
@@ -237,7 +245,7 @@ fn start_core(settings: &Settings, local: &Local, stored: Stored) -> Result<Star
 }
 
 /// Waits for a reason to stop: a signal, the node's removal, what another node says of it, or a core that cannot go on.
-async fn wait(core: &Handle, ended: JoinHandle<Stopped>, signals: &mut Signals) -> Result<(), Exit> {
+async fn wait(core: &Handle, ended: &mut JoinHandle<Stopped>, signals: &mut Signals) -> Result<(), Exit> {
     tokio::select! {
         () = signals.asked() => {}
         () = removed(core) => tracing::warn!("this node was removed from the cluster: stopping"),
@@ -306,27 +314,34 @@ async fn services(
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
-        .expect("the build made these descriptors");
+        .expect("the build made these descriptors")
+        .max_decoding_message_size(SMALL);
     let mut routes = tonic::service::RoutesBuilder::default();
     routes
-        .add_service(RunServiceServer::new(Runs(gate.clone())).max_decoding_message_size(MAX_MESSAGE / 2))
+        .add_service(RunServiceServer::new(Runs(gate.clone())).max_decoding_message_size(LARGEST_REQUEST))
         .add_service(ShardServiceServer::new(Shards(gate)))
         .add_service(ClusterServiceServer::new(cluster))
         .add_service(PeerServiceServer::new(inbound).max_decoding_message_size(MAX_MESSAGE))
-        .add_service(health_service)
+        .add_service(health_service.max_decoding_message_size(SMALL))
         .add_service(reflection);
     routes.routes()
 }
 
 /// Serves connections until it is aborted.
-async fn serve(listener: TcpListener, routes: tonic::service::Routes) {
+async fn serve(listener: TcpListener, routes: tonic::service::Routes, arrivals: Arrivals) {
     let server = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        // As many as the node takes up at all. All of a process's waits in line share its connection with its renewals, which must
+        // not stand behind them.
         .max_concurrent_streams(4096)
-        .initial_stream_window_size(8 << 20)
-        .initial_connection_window_size(8 << 20)
-        .layer(MapResponseLayer::new(explain_oversize))
+        .http2_max_header_list_size(8 << 10)
+        // A connection holds no more than this of what no service reads. Callers' requests are read as they come; it is for a stream
+        // of a peer: 2 MiB on their way are 200 Mbit/s at a round trip of 80 ms.
+        .initial_stream_window_size(2 << 20)
+        .initial_connection_window_size(4 << 20)
+        .layer(MapResponseLayer::new(finished))
+        .layer(MapRequestLayer::new(move |request| arrivals.counted(request)))
         .add_routes(routes)
         .serve_with_incoming(ReceiverStream::new(accept::connections(listener)));
     if let Err(error) = server.await {

@@ -80,6 +80,10 @@ fn describe() {
         ("gossip_raft_log_entries", "Entries of the log in memory."),
         ("gossip_raft_log_bytes", "Bytes of these entries."),
         ("gossip_requests_in_flight", "Requests under way at this node."),
+        (
+            "gossip_requests_bytes",
+            "Bytes held for callers: of what is on its way in, of mutations and of reads with their answers.",
+        ),
         ("gossip_waiters", "Requests that wait in line."),
         ("gossip_runs", "Runs that were not deleted."),
         ("gossip_shards", "Shards of these runs by status."),

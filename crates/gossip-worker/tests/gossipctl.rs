@@ -97,6 +97,12 @@ fn a_wrong_line_is_254_and_says_what_is_wrong() {
         assert_eq!(ended.code, 254, "{line}: {ended:?}");
         assert!(ended.err.contains(part), "{line}: {ended:?}");
         assert!(ended.out.is_empty());
+        let ended = gossipctl("127.0.0.1:1", &format!("--json {line}"));
+        assert_eq!(ended.code, 254, "{line}: {ended:?}");
+        let error = ended.error();
+        assert_eq!((&error["reason"], &error["definite"]), (&json!("USAGE"), &json!(true)), "{line}");
+        assert!(error["message"].as_str().unwrap().contains(part), "{line}: {error}");
+        assert!(ended.out.is_empty());
     }
 }
 

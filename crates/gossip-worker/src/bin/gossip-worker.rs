@@ -38,7 +38,7 @@ fn start(args: NodeArgs) -> Result<(), Exit> {
     let (log, format): (String, LogFormat) = (args.log.clone(), args.log_format);
     let settings = args.settings().map_err(|e| Exit::Config(e.to_string()))?;
     telemetry::start_logs(&log, format).map_err(|e| Exit::Config(e.to_string()))?;
-    node::runtime()?.block_on(node::run(settings, |_| {}))
+    node::run_to_end(settings, |_| {})
 }
 
 fn first_line(text: &str) -> String {

@@ -7,6 +7,7 @@ mod call;
 mod parse;
 pub mod show;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Parser as _;
@@ -70,23 +71,34 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// What is wrong with the command line. Like the client's own reasons it never travels.
+const USAGE: &str = "USAGE";
+
+/// Not the cluster's doing either: this program could not do its part.
+const BROKEN: &str = "BROKEN";
+
 /// Carries out a command line, program name first; answers go to `out`, what went wrong to `err`.
 pub fn main(line: impl IntoIterator<Item = std::ffi::OsString>, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
-    let cli = match Cli::try_parse_from(line) {
+    let line: Vec<_> = line.into_iter().collect();
+    let cli = match Cli::try_parse_from(&line) {
         Ok(cli) => cli,
         Err(help) if matches!(help.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             return write!(out, "{help}").map_or(Exit::Broken, |()| Exit::Done);
         }
+        Err(error) if asks_json(&line) => {
+            return own_failure(USAGE, &error.to_string(), true, Exit::Usage, err);
+        }
+        // clap's words have the form of a usage.
         Err(error) => return tell(err, &error.to_string(), Exit::Usage),
     };
     let json = cli.global.json;
     let client = match client(&cli.global) {
         Ok(client) => client,
-        Err(error) => return tell(err, &format!("gossipctl: {}\n", error.message), Exit::Usage),
+        Err(error) => return own_failure(USAGE, &error.message, json, Exit::Usage, err),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return tell(err, &format!("gossipctl: {error}\n"), Exit::Broken),
+        Err(error) => return own_failure(BROKEN, &error.to_string(), json, Exit::Broken, err),
     };
     match runtime.block_on(execute(cli, &client, out)) {
         Ok(()) => Exit::Done,
@@ -171,8 +183,32 @@ fn fail(failure: &Failure, json: bool, err: &mut dyn Write) -> Exit {
         Failure::Partial => Exit::NoAnswer,
         // As with `| head`: whoever reads has read enough.
         Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-        Failure::Output(error) => tell(err, &format!("gossipctl: cannot write the answer: {error}\n"), Exit::Broken),
+        Failure::Output(error) => {
+            own_failure(BROKEN, &format!("cannot write the answer: {error}"), json, Exit::Broken, err)
+        }
     }
+}
+
+/// Whether a line that cannot be read as a whole asks for JSON.
+fn asks_json(line: &[std::ffi::OsString]) -> bool {
+    line.iter().take_while(|word| *word != "--").any(|word| word == "--json")
+}
+
+/// Tells of what is not the cluster's doing: nothing was sent, or its answer is known and could not be shown.
+fn own_failure(reason: &str, message: &str, json: bool, exit: Exit, err: &mut dyn Write) -> Exit {
+    let text = if json {
+        let own = Error {
+            reason: reason.into(),
+            definite: exit == Exit::Usage,
+            retry_after: None,
+            metadata: BTreeMap::new(),
+            message: message.trim_end().into(),
+        };
+        show::error(&own, None).to_string()
+    } else {
+        format!("gossipctl: {message}")
+    };
+    tell(err, &format!("{text}\n"), exit)
 }
 
 fn tell(err: &mut dyn Write, text: &str, exit: Exit) -> Exit {

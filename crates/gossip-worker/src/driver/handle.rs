@@ -11,8 +11,9 @@ use raft::eraftpb::Message;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{oneshot, watch};
 
-use super::budget::{Budget, Bytes, Place};
+use super::budget::{Budget, Place};
 use super::pump::Event;
+use crate::pool::Held;
 
 /// Why a request failed.
 #[derive(Clone, Debug)]
@@ -56,13 +57,12 @@ pub struct ReadAnswer {
     pub applied: u64,
     /// The lease clock there.
     pub lease_clock_ms: u64,
-    /// Taken of the budget until the answer is on its way out.
-    #[expect(dead_code, reason = "held for its end")]
-    pub(super) room: Bytes,
+    /// Taken of the budget as long as the answer is here.
+    pub(crate) room: Held,
 }
 
 /// When a request that found no room may try again.
-const RETRY_AFTER: Duration = Duration::from_millis(50);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// A cheap, cloneable way to the core.
 #[derive(Clone, Debug)]
@@ -111,10 +111,10 @@ impl Handle {
 
     async fn ask<T>(
         &self,
-        bytes: usize,
-        make: impl FnOnce(Token, Reply<T>, (Place, Bytes)) -> Event,
+        room: Option<(Place, Held)>,
+        make: impl FnOnce(Token, Reply<T>, (Place, Held)) -> Event,
     ) -> Result<T, Failure> {
-        let Some(room) = self.budget.admit(bytes) else {
+        let Some(room) = room else {
             return Err(Failure::Refused(Refusal::Overloaded { retry_after: RETRY_AFTER }, None));
         };
         let token = Token(self.tokens.fetch_add(1, Ordering::Relaxed));
@@ -132,7 +132,8 @@ impl Handle {
     /// # Errors
     /// [`Failure`].
     pub async fn submit(&self, command: Command, wait: Duration) -> Result<Answer, Failure> {
-        self.ask(command.size(), |token, reply, room| Event::Submit { token, command, wait, reply, room }).await
+        let room = self.budget.admit(command.size());
+        self.ask(room, |token, reply, room| Event::Submit { token, command, wait, reply, room }).await
     }
 
     /// A read.
@@ -140,8 +141,8 @@ impl Handle {
     /// # Errors
     /// [`Failure`].
     pub async fn query(&self, query: TenantQuery, consistency: Consistency) -> Result<ReadAnswer, Failure> {
-        let bytes = query.query.page_bytes();
-        self.ask(bytes, |token, reply, room| Event::Query { token, query, consistency, reply, room }).await
+        let room = self.budget.admit_read(query.query.page_bytes());
+        self.ask(room, |token, reply, room| Event::Query { token, query, consistency, reply, room }).await
     }
 
     /// A change of members or leader; answers with the node concerned.
@@ -149,7 +150,17 @@ impl Handle {
     /// # Errors
     /// [`Failure`].
     pub async fn change(&self, change: Change) -> Result<NodeId, Failure> {
-        self.ask(0, |token, reply, room| Event::Change { token, change, reply, room }).await
+        self.ask(self.budget.admit(0), |token, reply, room| Event::Change { token, change, reply, room }).await
+    }
+
+    /// Takes room for an answer that is told whatever room there is.
+    pub(crate) fn answer(&self, bytes: usize) -> Held {
+        self.budget.answer(bytes)
+    }
+
+    /// Bytes of mutations and of reads under way, their answers included.
+    pub fn held(&self) -> (u64, u64) {
+        self.budget.used()
     }
 
     /// How the node stands; `None` when its core is gone.

@@ -4,6 +4,7 @@ mod budget;
 mod handle;
 mod pump;
 
+pub(crate) use handle::RETRY_AFTER;
 pub use handle::{Failure, Handle, ReadAnswer, StatusPage, Verdict};
 pub use pump::{Driver, Parts, Stopped};
 

@@ -17,6 +17,7 @@ use super::budget::{Budget, Bytes, Place};
 use super::handle::{Failure, Handle, ReadAnswer, Reply, StatusPage};
 use super::{ServiceGroup, ServiceInput, ServiceOutput};
 use crate::clock::Clock;
+use crate::pool::Held;
 use crate::store::thread::{Report, Writer};
 use crate::store::{Storage, StoreError};
 
@@ -25,9 +26,9 @@ const BATCH: usize = 512;
 
 #[derive(Debug)]
 pub(super) enum Event {
-    Submit { token: Token, command: Command, wait: Duration, reply: Reply<Answer>, room: (Place, Bytes) },
-    Query { token: Token, query: TenantQuery, consistency: Consistency, reply: Reply<ReadAnswer>, room: (Place, Bytes) },
-    Change { token: Token, change: Change, reply: Reply<NodeId>, room: (Place, Bytes) },
+    Submit { token: Token, command: Command, wait: Duration, reply: Reply<Answer>, room: (Place, Held) },
+    Query { token: Token, query: TenantQuery, consistency: Consistency, reply: Reply<ReadAnswer>, room: (Place, Held) },
+    Change { token: Token, change: Change, reply: Reply<NodeId>, room: (Place, Held) },
     Cancel(Token),
     Status(oneshot::Sender<StatusPage>),
     Peer(Box<Message>, #[expect(dead_code, reason = "held for its end")] Bytes),
@@ -57,7 +58,7 @@ pub struct Parts<S, F> {
     pub clock: Clock,
     /// The planted bug.
     pub planted: Planted,
-    /// Bytes of requests under way before a new one is refused.
+    /// Bytes of mutations, and as many of reads, under way before a new one is refused.
     pub in_flight_bytes: u32,
     /// Takes messages for other nodes, with the members as they stand. Must not block.
     pub send: F,
@@ -79,7 +80,7 @@ pub struct Driver<F> {
     writer: Writer,
     send: F,
     /// Who waits, with the bytes of the request.
-    waiting: BTreeMap<Token, (Waiting, Bytes)>,
+    waiting: BTreeMap<Token, (Waiting, Held)>,
     /// Messages that wait for a write.
     held: VecDeque<(Ticket, Box<Message>)>,
     durable: Ticket,

@@ -14,7 +14,7 @@ use gossip_proto::v1;
 use gossip_proto::v1::cluster_service_server::ClusterService;
 use tonic::{Request, Response, Status};
 
-use super::{error, hinted};
+use super::{error, hinted, leaving};
 use crate::driver::{Handle, StatusPage};
 use crate::gossip::Known;
 use crate::transport::Local;
@@ -134,12 +134,13 @@ impl ClusterService for Cluster {
         let group = self.page().await?.members;
         let mut seen = self.known.members();
         let members = group.nodes.iter().map(|member| wire_member(member, seen.remove(&member.id))).collect();
-        Ok(Response::new(v1::MembersResponse {
+        let answer = v1::MembersResponse {
             members,
             node: self.local.name.clone(),
             node_id: self.local.id,
             others: seen.into_iter().map(|(id, seen)| wire_stranger(id, seen)).collect(),
-        }))
+        };
+        Ok(leaving::leave(answer, |bytes| self.core.answer(bytes)))
     }
 
     async fn transfer_leader(

@@ -1,14 +1,16 @@
 //! The services as gRPC callers see them: shapes in, the core's answer out.
 
+mod arriving;
 mod cluster;
 mod convert;
 mod error;
+mod leaving;
 mod oversize;
 mod runs;
 mod shards;
 
+pub use arriving::{Arrivals, LARGEST_REQUEST};
 pub use cluster::Cluster;
-pub use oversize::explain as explain_oversize;
 pub use runs::Runs;
 pub use shards::Shards;
 
@@ -19,10 +21,13 @@ use gossip_core::coordination::answer::{Query, View};
 use gossip_core::coordination::{Answer, Command, Invalid, Op, OpId, RunId, TenantId, TenantQuery};
 use gossip_proto::errors::ErrorDetail;
 use tokio::sync::watch;
-use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http;
+use tonic::{Response, Status};
 
 use crate::driver::{Failure, Handle, ReadAnswer};
 use crate::gossip::Known;
+use crate::pool::Held;
 
 /// A wait in line longer than this is cut: callers renew it, and a node that stops is not held up.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -69,6 +74,11 @@ impl Gate {
         }
     }
 
+    /// The answer to a mutation.
+    fn told<M: prost::Message>(&self, message: M) -> Response<M> {
+        leaving::leave(message, |bytes| self.core.answer(bytes))
+    }
+
     async fn read(&self, tenant: &str, consistency: i32, query: Result<Query, Invalid>) -> Result<ReadAnswer, Status> {
         let (started, name) = (Instant::now(), query.as_ref().map_or("malformed", read_name));
         let outcome = self.look(tenant, consistency, query).await;
@@ -85,6 +95,16 @@ impl Gate {
             Err(failure) => Err(error::failed(hinted(&self.core, &self.known, failure).await)),
         }
     }
+}
+
+/// The answer to a read that was admitted with this room.
+fn shown<M: prost::Message>(room: &Held, message: M) -> Response<M> {
+    leaving::leave(message, |bytes| room.resized(bytes))
+}
+
+/// What each answer goes through on its way out.
+pub fn finished(response: http::Response<Body>) -> http::Response<Body> {
+    leaving::counted(oversize::explain(response))
 }
 
 /// Where consensus here knows no leader, the gossip may have heard of one.

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use super::error::rejected;
 
 /// The answer as it is, unless it is such a refusal.
-pub fn explain(response: Response<Body>) -> Response<Body> {
+pub(super) fn explain(response: Response<Body>) -> Response<Body> {
     match Status::from_header_map(response.headers()).as_ref().and_then(too_large) {
         Some(rejection) => {
             let outcome = rejection.reason();

@@ -14,7 +14,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::convert::{self, wire_run};
-use super::{Gate, Target, error, surprise, surprised_view};
+use super::{Gate, Target, error, shown, surprise, surprised_view};
+use crate::pool::Held;
 
 type Reply<T> = Result<Response<T>, Status>;
 
@@ -37,17 +38,17 @@ macro_rules! target {
 impl Runs {
     async fn change(&self, target: Target<'_>, op: Result<Op, Invalid>) -> Reply<v1::RunResponse> {
         match self.0.mutate(target, 0, op).await? {
-            Answer::Run(run) => Ok(Response::new(v1::RunResponse { run: Some(wire_run(run)) })),
+            Answer::Run(run) => Ok(self.0.told(v1::RunResponse { run: Some(wire_run(run)) })),
             other => Err(surprise(&other)),
         }
     }
 
-    async fn look(&self, tenant: &str, run: &str, consistency: i32) -> Result<(v1::Run, v1::ReadInfo), Status> {
+    async fn look(&self, tenant: &str, run: &str, consistency: i32) -> Result<(v1::Run, v1::ReadInfo, Held), Status> {
         let query = RunId::parse("run", run).map(|run| Query::Run { run });
         let read = self.0.read(tenant, consistency, query).await?;
         let info = convert::read_info(&read, consistency);
         match read.view {
-            View::Run(run) => Ok((wire_run(run), info)),
+            View::Run(run) => Ok((wire_run(run), info, read.room)),
             other => Err(surprised_view(&other)),
         }
     }
@@ -62,7 +63,7 @@ impl Runs {
         loop {
             applied.mark_unchanged();
             match self.look(&request.tenant, &request.run, consistency).await {
-                Ok((run, read)) => {
+                Ok((run, read, _)) => {
                     // Later looks are at this node's own state: the stream follows what it applies.
                     consistency = v1::Consistency::Stale as i32;
                     let ended = run.status > v1::RunStatus::Active as i32;
@@ -155,15 +156,15 @@ impl RunService for Runs {
     async fn delete_run(&self, request: Request<v1::DeleteRunRequest>) -> Reply<v1::DeleteRunResponse> {
         let request = request.into_inner();
         match self.0.mutate(target!(request), 0, Ok(Op::DeleteRun)).await? {
-            Answer::RunDeleted => Ok(Response::new(v1::DeleteRunResponse {})),
+            Answer::RunDeleted => Ok(self.0.told(v1::DeleteRunResponse {})),
             other => Err(surprise(&other)),
         }
     }
 
     async fn get_run(&self, request: Request<v1::GetRunRequest>) -> Reply<v1::GetRunResponse> {
         let request = request.into_inner();
-        let (run, read) = self.look(&request.tenant, &request.run, request.consistency).await?;
-        Ok(Response::new(v1::GetRunResponse { run: Some(run), read: Some(read) }))
+        let (run, read, room) = self.look(&request.tenant, &request.run, request.consistency).await?;
+        Ok(shown(&room, v1::GetRunResponse { run: Some(run), read: Some(read) }))
     }
 
     async fn list_runs(&self, request: Request<v1::ListRunsRequest>) -> Reply<v1::ListRunsResponse> {
@@ -181,7 +182,7 @@ impl RunService for Runs {
             View::Runs { runs, more } => {
                 let next = runs.last().filter(|_| more).map(|run| run.run.to_string()).unwrap_or_default();
                 let runs = runs.into_iter().map(wire_run).collect();
-                Ok(Response::new(v1::ListRunsResponse { runs, next, read: Some(info) }))
+                Ok(shown(&read.room, v1::ListRunsResponse { runs, next, read: Some(info) }))
             }
             other => Err(surprised_view(&other)),
         }
@@ -190,7 +191,8 @@ impl RunService for Runs {
     type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
 
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Reply<Self::WatchRunStream> {
-        let (out, stream) = mpsc::channel(4);
+        // Whoever reads slowly hears of the newest change, not of all that came before it.
+        let (out, stream) = mpsc::channel(1);
         tokio::spawn(self.clone().watch(request.into_inner(), out));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }

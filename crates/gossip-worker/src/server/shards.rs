@@ -7,7 +7,7 @@ use gossip_proto::v1::shard_service_server::ShardService;
 use tonic::{Request, Response, Status};
 
 use super::convert::{self, cursor, lease, wire_child, wire_cursor, wire_grant, wire_shard};
-use super::{Gate, Target, surprise, surprised_view};
+use super::{Gate, Target, shown, surprise, surprised_view};
 
 type Reply<T> = Result<Response<T>, Status>;
 
@@ -33,7 +33,7 @@ impl ShardService for Shards {
             })
         };
         match self.0.mutate(target!(request), request.wait_ms, op()).await? {
-            Answer::Granted(grant) => Ok(Response::new(wire_grant(grant))),
+            Answer::Granted(grant) => Ok(self.0.told(wire_grant(grant))),
             other => Err(surprise(&other)),
         }
     }
@@ -43,7 +43,7 @@ impl ShardService for Shards {
         let worker = WorkerId::parse("worker", &request.worker);
         let op = worker.map(|worker| Op::Claim { worker, lease_ms: request.lease_ms });
         match self.0.mutate(target!(request), request.wait_ms, op).await? {
-            Answer::Granted(grant) => Ok(Response::new(wire_grant(grant))),
+            Answer::Granted(grant) => Ok(self.0.told(wire_grant(grant))),
             other => Err(surprise(&other)),
         }
     }
@@ -53,7 +53,7 @@ impl ShardService for Shards {
         let op = lease(request.lease).map(|lease| Op::Renew { lease, lease_ms: request.lease_ms });
         match self.0.mutate(target!(request), 0, op).await? {
             Answer::Renewed { granted, deadline } => {
-                Ok(Response::new(v1::RenewResponse { granted_ms: granted.0, deadline_ms: deadline.0 }))
+                Ok(self.0.told(v1::RenewResponse { granted_ms: granted.0, deadline_ms: deadline.0 }))
             }
             other => Err(surprise(&other)),
         }
@@ -65,7 +65,7 @@ impl ShardService for Shards {
         let op = lease(request.lease).and_then(|lease| Ok(Op::Checkpoint { lease, cursor: moved? }));
         match self.0.mutate(target!(request), 0, op).await? {
             Answer::Checkpointed { cursor } => {
-                Ok(Response::new(v1::CheckpointResponse { cursor: Some(wire_cursor(cursor)) }))
+                Ok(self.0.told(v1::CheckpointResponse { cursor: Some(wire_cursor(cursor)) }))
             }
             other => Err(surprise(&other)),
         }
@@ -75,7 +75,7 @@ impl ShardService for Shards {
         let request = request.into_inner();
         let op = lease(request.lease).map(|lease| Op::Release { lease });
         match self.0.mutate(target!(request), 0, op).await? {
-            Answer::Released => Ok(Response::new(v1::ReleaseResponse {})),
+            Answer::Released => Ok(self.0.told(v1::ReleaseResponse {})),
             other => Err(surprise(&other)),
         }
     }
@@ -85,7 +85,7 @@ impl ShardService for Shards {
         let cursor = request.cursor.map(cursor);
         let op = lease(request.lease).map(|lease| Op::Complete { lease, cursor });
         match self.0.mutate(target!(request), 0, op).await? {
-            Answer::Completed => Ok(Response::new(v1::CompleteResponse {})),
+            Answer::Completed => Ok(self.0.told(v1::CompleteResponse {})),
             other => Err(surprise(&other)),
         }
     }
@@ -95,7 +95,7 @@ impl ShardService for Shards {
         let reason = request.reason;
         let op = lease(request.lease).map(|lease| Op::Park { lease, reason });
         match self.0.mutate(target!(request), 0, op).await? {
-            Answer::Parked => Ok(Response::new(v1::ParkResponse {})),
+            Answer::Parked => Ok(self.0.told(v1::ParkResponse {})),
             other => Err(surprise(&other)),
         }
     }
@@ -104,7 +104,7 @@ impl ShardService for Shards {
         let request = request.into_inner();
         let op = ShardId::parse("shard", &request.shard).map(|shard| Op::Unpark { shard });
         match self.0.mutate(target!(request), 0, op).await? {
-            Answer::Unparked { fence } => Ok(Response::new(v1::UnparkResponse { fence: fence.0 })),
+            Answer::Unparked { fence } => Ok(self.0.told(v1::UnparkResponse { fence: fence.0 })),
             other => Err(surprise(&other)),
         }
     }
@@ -115,7 +115,7 @@ impl ShardService for Shards {
         let op = lease(request.lease).map(|lease| Op::SplitReplace { lease, cuts });
         match self.0.mutate(target!(request), 0, op).await? {
             Answer::Replaced { children } => {
-                Ok(Response::new(v1::SplitReplaceResponse { children: children.into_iter().map(wire_child).collect() }))
+                Ok(self.0.told(v1::SplitReplaceResponse { children: children.into_iter().map(wire_child).collect() }))
             }
             other => Err(surprise(&other)),
         }
@@ -127,7 +127,7 @@ impl ShardService for Shards {
         let op = lease(request.lease).map(|lease| Op::SplitResidual { lease, at });
         match self.0.mutate(target!(request), 0, op).await? {
             Answer::Split { residual } => {
-                Ok(Response::new(v1::SplitResidualResponse { residual: Some(wire_child(residual)) }))
+                Ok(self.0.told(v1::SplitResidualResponse { residual: Some(wire_child(residual)) }))
             }
             other => Err(surprise(&other)),
         }
@@ -145,7 +145,7 @@ impl ShardService for Shards {
         let info = convert::read_info(&read, request.consistency);
         match read.view {
             View::Shard(shard) => {
-                Ok(Response::new(v1::GetShardResponse { shard: Some(wire_shard(shard)), read: Some(info) }))
+                Ok(shown(&read.room, v1::GetShardResponse { shard: Some(wire_shard(shard)), read: Some(info) }))
             }
             other => Err(surprised_view(&other)),
         }
@@ -168,7 +168,7 @@ impl ShardService for Shards {
             View::Shards { shards, more } => {
                 let next = shards.last().filter(|_| more).map(|shard| shard.shard.to_string()).unwrap_or_default();
                 let shards = shards.into_iter().map(wire_shard).collect();
-                Ok(Response::new(v1::ListShardsResponse { shards, next, read: Some(info) }))
+                Ok(shown(&read.room, v1::ListShardsResponse { shards, next, read: Some(info) }))
             }
             other => Err(surprised_view(&other)),
         }

@@ -12,6 +12,9 @@ use crate::kit::{Cluster, RUN};
 /// Connections that say nothing, as many as this machine lets one process open; the nodes raise their own limit by themselves.
 const IDLE: usize = 10_000;
 
+/// With fewer the test would show nothing.
+const FEWEST: usize = 1_000;
+
 /// How many of them this process may open, with some left for the rest of the test.
 fn idle() -> usize {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -19,6 +22,7 @@ fn idle() -> usize {
     let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     let room = usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(500);
+    assert!(room >= FEWEST, "this process may open {soft} files ({hard} if asked): too few for this test");
     if room < IDLE {
         eprintln!("{room} of {IDLE} idle connections: this process may not open more files");
     }

@@ -1,14 +1,13 @@
 //! One node, every call: what is answered, and what is refused with which details.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
+use std::fs::File;
+use std::time::{Duration, Instant};
 
+use fs4::fs_std::FileExt;
 use gossip_client::{Consistency, Cursor, OpId, RunStatus, ShardStatus};
-
 use nix::sys::signal::Signal;
 
-use crate::kit::{Cluster, PATIENCE, RUN, free_addresses};
+use crate::kit::{Cluster, PATIENCE, RUN, free_addresses, scrape};
 
 const LEASE: Duration = Duration::from_secs(30);
 const NOW: Duration = Duration::ZERO;
@@ -67,14 +66,6 @@ async fn a_run_from_its_creation_to_its_deletion() {
     client.delete_run(OpId::random(), RUN).await.unwrap();
     let gone = client.get_run(RUN, Consistency::Linearizable).await.unwrap_err();
     assert_eq!(gone.reason, "RUN_NOT_FOUND");
-}
-
-fn scrape(address: &str) -> String {
-    let mut connection = TcpStream::connect(address).unwrap();
-    write!(connection, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut page = String::new();
-    connection.read_to_string(&mut page).unwrap();
-    page
 }
 
 #[tokio::test]
@@ -186,4 +177,25 @@ async fn a_waiter_gets_the_lease_when_it_is_released() {
     crate::kit::until("a waiter in line", async || cluster.client.status().await.is_ok_and(|s| s.waiters == 1)).await;
     cluster.client.release(OpId::random(), RUN, &grant.lease).await.unwrap();
     assert_eq!(waiter.await.unwrap().unwrap().lease.fence, grant.lease.fence + 1);
+}
+
+#[tokio::test]
+async fn a_node_that_says_that_it_has_stopped_has_closed_its_store() {
+    let mut cluster = Cluster::start(1, &[]).await;
+    cluster.prepare(2_000).await;
+    for _ in 0..5 {
+        let before = cluster.nodes[0].log().matches(" stopped ").count();
+        cluster.nodes[0].signal(Signal::SIGTERM);
+        let asked = Instant::now();
+        while cluster.nodes[0].log().matches(" stopped ").count() == before {
+            assert!(asked.elapsed() < PATIENCE, "{}", cluster.nodes[0].log());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let lock = File::options().write(true).open(cluster.folder.path().join("n1/LOCK")).unwrap();
+        assert!(FileExt::try_lock_exclusive(&lock).unwrap(), "the store is still open");
+        drop(lock);
+        assert!(cluster.nodes[0].ended().success());
+        cluster.nodes[0].start();
+        cluster.ready().await;
+    }
 }

@@ -5,11 +5,12 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::kit::{Cluster, Node, free_addresses, program, run_to_end, until};
+use crate::kit::{Cluster, Node, PATIENCE, free_addresses, program, run_to_end, until};
 
 fn refused(args: &[&str], code: i32, says: &str) {
     let output = run_to_end(args);
@@ -49,6 +50,47 @@ fn a_port_in_use() {
     let metrics = ["--metrics-listen", &address];
     let args = ["--id", "n1", "--listen", free, "--data", data, "--peers", &peers, metrics[0], metrics[1]];
     refused(&args, 2, "--metrics-listen");
+}
+
+/// Whoever is first has the port, and the other one changes nothing.
+#[test]
+fn two_that_start_at_once_on_one_port() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let free = &free_addresses(1)[0];
+        let peers = format!("n1={free}");
+        let mut nodes: Vec<_> = ["a", "b"].map(|name| folder.path().join(name)).into_iter().collect();
+        let mut started: Vec<_> = nodes
+            .iter()
+            .map(|data| {
+                let mut command = program();
+                command.args(["--id", "n1", "--listen", free, "--peers", &peers, "--data", data.to_str().unwrap()]);
+                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        let began = Instant::now();
+        let loser = loop {
+            let ended = started.iter_mut().position(|child| child.try_wait().unwrap().is_some());
+            match ended {
+                Some(loser) => break loser,
+                None => assert!(began.elapsed() < PATIENCE, "both go on"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let (lost, data) = (started.remove(loser).wait_with_output().unwrap(), nodes.remove(loser));
+        let says = String::from_utf8_lossy(&lost.stderr);
+        assert_eq!(lost.status.code(), Some(2), "{says}");
+        assert!(says.lines().last().unwrap_or_default().contains("cannot listen on"), "{says}");
+        assert!(!data.exists(), "who lost made its folder");
+        let winner = started.remove(0);
+        while !nodes[0].join("witness").exists() {
+            assert!(began.elapsed() < PATIENCE, "the winner has no store");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        kill(Pid::from_raw(i32::try_from(winner.id()).unwrap()), Signal::SIGTERM).unwrap();
+        let won = winner.wait_with_output().unwrap();
+        assert!(won.status.success(), "{}", String::from_utf8_lossy(&won.stderr));
+    }
 }
 
 #[tokio::test]
