@@ -228,8 +228,21 @@ pub fn check_file(path: &Path, options: &Options) -> Result<(Vec<Op>, Verdict), 
     let no_history = |source| CheckError::History { path: path.to_owned(), source };
     let file = File::open(path).map_err(|source| CheckError::Open { path: path.to_owned(), source })?;
     let ops: Vec<Op> = history::read(BufReader::new(file)).collect::<Result<_, _>>().map_err(no_history)?;
-    let verdict = judge(&ops, options).map_err(no_history)?;
+    let verdict =
+        judge(&ops, options).map_err(|error| no_history(HistoryError { line: line_of(path, &error), ..error }))?;
     Ok((ops, verdict))
+}
+
+/// The line of the file that an error of its ops is about. Looked up in the file once more, so that ops need not carry it.
+fn line_of(path: &Path, error: &HistoryError) -> u64 {
+    let Some((index, file)) = error.index.zip(File::open(path).ok()) else { return error.line };
+    let mut ops = history::read(BufReader::new(file));
+    while let Some(Ok(op)) = ops.next() {
+        if op.index == index {
+            return ops.line();
+        }
+    }
+    error.line
 }
 
 fn finish(id: Invariant, tally: Tally, required: bool, note: Option<String>) -> Check {
