@@ -12,6 +12,7 @@ mod makers;
 pub(crate) mod names;
 pub(crate) mod op_ids;
 pub(crate) mod oplog;
+mod origins;
 mod refusals;
 mod s1;
 mod s2;

@@ -378,3 +378,20 @@
     false    [(assoc (register ["s" nil nil]) :out {:shards [{:shard "s", :start nil, :end "40"}]})]
     ; an unpark makes a fence of its own
     :unknown [{:f :unpark, :in {:shard "s", :op-id "u"}, :out {:fence 2}}]))
+
+(deftest s7-a-leftmost-child-has-no-cursor-that-nobody-wrote
+  (let [root  (register ["s" "10" "40"])
+        split (assoc (write :split-replace "a" 1)
+                     :out {:children [{:shard "k", :start "10", :end "20"} {:shard "l", :start "20", :end "40"}]})
+        child (fn [cursor] (-> (acquire "b" 1) (assoc-in [:in :shard] "k") (assoc-in [:out :cursor] cursor) (assoc :process 1)))
+        done  (write :checkpoint "a" 1 :cursor "14")]
+    (are [expected calls] (= expected (apply verdict :S7 calls))
+      false [root split (child "15")]
+      false [root done split (child "15")]
+      true  [root done split (child "14")]
+      true  [root (lost done) (assoc split :process 1) (child "14")]
+      ; refused, or asked for too late
+      false [root (failed done :lease-expired) split (child "14")]
+      false [root split (child "14") (assoc-in done [:in :shard] "k")]
+      ; of the parent nothing is known
+      true  [split (child "15")])))
