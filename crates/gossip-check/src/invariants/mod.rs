@@ -7,6 +7,7 @@ pub(crate) mod facts;
 mod floors;
 mod g1;
 mod g2;
+mod lease_clock;
 pub(crate) mod leases;
 mod makers;
 pub(crate) mod names;

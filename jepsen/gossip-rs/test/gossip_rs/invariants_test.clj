@@ -395,3 +395,21 @@
       false [root split (child "14") (assoc-in done [:in :shard] "k")]
       ; of the parent nothing is known
       true  [split (child "15")])))
+
+(deftest s1-what-the-lease-clock-tells
+  (let [of-t  #(-> % (assoc-in [:in :shard] "t") (update-in [:in :op-id] str "t"))
+        renew (fn [granted deadline] (assoc (write :renew "a" 1) :out {:granted granted, :deadline deadline}))
+        other #(assoc-in % [:in :op-id] "other")]
+    (are [expected calls] (= expected (apply verdict :S1 calls))
+      false    [(acquire "a" 1 5000 6000) (of-t (acquire "a" 1 4999 6000))]
+      :unknown [(acquire "a" 1 5000 6000) (of-t (acquire "a" 1 5000 6000))]
+      ; they were under way at one time; or the second is the first's answer once more
+      :unknown [[(acquire "a" 1 5000 6000) (of-t (acquire "a" 1 4000 6000))]]
+      :unknown [(acquire "a" 1 1000 2000) (of-t (acquire "a" 2 1500 2500)) (acquire "a" 1 1000 2000)]
+      false    [(acquire "a" 1 1000 1000)]
+      :unknown [(acquire "a" 1 1000 1001)]
+      false    [(acquire "a" 1 1000 3000) (renew 1100 2999)]
+      true     [(acquire "a" 1 1000 3000) (renew 1100 3000)]
+      false    [(acquire "a" 1 1000 3000) (renew 1100 4000) (other (renew 1200 3999))]
+      ; answered in another order than they took effect in
+      true     [(acquire "a" 1 1000 3000) [(renew 1200 4000) (other (renew 1100 3500))]])))
