@@ -44,7 +44,7 @@ pub struct Reader<R> {
 
 impl<R> Reader<R> {
     /// The line on which the op begins that was read last; 0 if there was none.
-    pub fn line(&self) -> u64 {
+    pub fn op_line(&self) -> u64 {
         self.op_line
     }
 }

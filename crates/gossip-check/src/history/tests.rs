@@ -51,9 +51,9 @@ fn a_byte_order_mark_is_passed_over() {
 fn a_reader_tells_the_line_of_each_op() {
     let text = format!("; a comment\n\n{INVOKE}\n");
     let mut reader = read(text.as_bytes());
-    assert_eq!(reader.line(), 0);
+    assert_eq!(reader.op_line(), 0);
     reader.next().unwrap().unwrap();
-    assert_eq!(reader.line(), 3);
+    assert_eq!(reader.op_line(), 3);
 }
 
 /// With every key held against every other one this would not come to an end.

@@ -33,8 +33,8 @@ fn run_of<'a>(facts: &Facts<'a>, made: &Made<'a>) -> Option<Name<'a>> {
 
 /// First invocations of what may have made something.
 struct Makers<'a> {
-    of_shard: HashMap<(Name<'a>, Name<'a>), usize>,
-    /// Shards that something made, wherever.
+    of_shard: HashMap<(Option<Name<'a>>, Name<'a>), usize>,
+    /// Shards that something made in a run that is known.
     made: HashSet<Name<'a>>,
     /// Splits that were never answered, by run.
     open_split: HashMap<Option<Name<'a>>, usize>,
@@ -48,15 +48,16 @@ impl<'a> Makers<'a> {
             Self { of_shard: HashMap::new(), made: HashSet::new(), open_split: HashMap::new(), known: HashSet::new() };
         for made in &facts.made {
             let call = &facts.calls[made.call];
-            makers.made.insert(made.shard.clone());
-            if let Some(run) = run_of(facts, made) {
+            let run = run_of(facts, made);
+            if let Some(run) = &run {
+                makers.made.insert(made.shard.clone());
                 if made.is_root && call.ok() {
                     makers.known.insert(run.clone());
                 }
-                // An answer may be a replay: the shard may be there since the first try.
-                let first = makers.of_shard.entry((run, made.shard.clone())).or_insert(call.at);
-                *first = facts.effect_from[made.call].min(*first);
             }
+            // An answer may be a replay: the shard may be there since the first try.
+            let first = makers.of_shard.entry((run, made.shard.clone())).or_insert(call.at);
+            *first = facts.effect_from[made.call].min(*first);
         }
         let is_split = |c: &&Call<'_>| matches!(c.f(), "split-replace" | "split-residual");
         for split in facts.calls.iter().filter(is_split).filter(|c| c.open()) {
@@ -84,8 +85,11 @@ impl<'a> Makers<'a> {
     /// Whether something may have made the shard in that run before a place.
     fn may_have_made(&self, run: &Name<'a>, shard: &Name<'a>, place: usize) -> bool {
         let before = |at: Option<&usize>| at.is_some_and(|at| *at < place);
-        let split = || before(self.open_split.get(&Some(run.clone()))) || before(self.open_split.get(&None));
-        before(self.of_shard.get(&(run.clone(), shard.clone()))) || (!self.made.contains(shard) && split())
+        // What was made in a run that nobody tells may have been made in this one.
+        let runs = [Some(run.clone()), None];
+        let split = runs.iter().any(|run| before(self.open_split.get(run)));
+        let made = runs.into_iter().any(|run| before(self.of_shard.get(&(run, shard.clone()))));
+        made || (split && !self.made.contains(shard))
     }
 }
 

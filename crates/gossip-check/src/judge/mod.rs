@@ -244,7 +244,7 @@ fn line_of(path: &Path, error: &HistoryError) -> u64 {
     let mut ops = history::read(BufReader::new(file));
     while let Some(Ok(op)) = ops.next() {
         if op.index == index {
-            return ops.line();
+            return ops.op_line();
         }
     }
     error.line

@@ -332,6 +332,11 @@
       :unknown [root split (claim "r" "x")]
       false    [root other split (claim "r" "t")]
       false    [root other split (claim "q" "x")]
+      ; the parent's own split was lost, so that nobody tells its run
+      true     [root split
+                (assoc (write :split-replace "a" 1 :shard "k" :cuts ["10"])
+                       :process 1, :out {:children [{:shard "x", :end "10"} {:shard "y", :start "10"}]})
+                (claim "r" "x")]
       ; nobody was told that the run was made
       :unknown [(lost root) (claim "r" "x")])))
 

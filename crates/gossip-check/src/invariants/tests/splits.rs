@@ -133,6 +133,9 @@ fn s4_a_shard_is_where_it_was_made() {
     has_nothing_for!(S4: root(), lost_split(), claim("r", "x").by(1));
     rejects!(S4: root(), other(), lost_split(), claim("r", "t").by(1));
     rejects!(S4: root(), other(), lost_split(), claim("q", "x").by(1));
+    // The parent's own split was lost, so that nobody tells its run.
+    let grandchild = split_replace(&[("x", None, Some("10")), ("y", Some("10"), None)]).input("shard", "k");
+    accepts!(S4: root(), lost_split(), grandchild.input("cuts", vec!["10"]).by(1), claim("r", "x").by(1));
     // Nobody was told that the run was made.
     has_nothing_for!(S4: root().lost(), claim("r", "x").by(1));
 }

@@ -23,15 +23,17 @@
   "A function that says whether something may have made a shard in a run before a place."
   [{:keys [calls made] :as facts}]
   (let [least    (partial merge-with min)
-        of-shard (apply least {} (for [{:keys [shard call]} made, :let [run (facts/run-of facts call)], :when run]
+        of-shard (apply least {} (for [{:keys [shard call]} made, :let [run (facts/run-of facts call)]]
                                    ; An answer may be a replay: the shard may be there since the first try.
                                    {[run shard] (facts/effect-from facts call)}))
         splits   (apply least {} (for [call  calls
                                        :when (and (#{:split-replace :split-residual} (:f call)) (h/open? call))]
                                    {(facts/run-of facts call) (:index call)}))
-        made     (into #{} (map :shard) made)]
+        made     (into #{} (comp (filter #(facts/run-of facts (:call %))) (map :shard)) made)]
     (fn [run shard place]
       (or (< (of-shard [run shard] place) place)
+          ; What was made in a run that nobody tells may have been made in this one.
+          (< (of-shard [nil shard] place) place)
           (and (not (made shard))
                (or (< (splits run place) place) (< (splits nil place) place)))))))
 
