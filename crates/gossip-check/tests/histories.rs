@@ -74,6 +74,17 @@ fn every_verdict_is_as_expected() {
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.concat());
 }
 
+/// The comment at the head of a file counts, as do blank lines.
+#[test]
+fn an_error_names_the_line_of_the_file() {
+    let path = std::env::temp_dir().join(format!("gossip-check-line-of-error-{}.edn", std::process::id()));
+    let invoke = "{:process 0 :type :invoke :f :renew :value {} :time 0}\n";
+    std::fs::write(&path, format!("; a comment\n\n{invoke}{invoke}")).unwrap();
+    let error = check_file(&path, &Options::default()).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    assert!(error.contains("line 4: :process 0 invokes :renew"), "{error}");
+}
+
 /// A bad history is named for what it violates, and each invariant has at least five.
 #[test]
 fn each_invariant_is_violated_by_histories_named_for_it() {

@@ -104,8 +104,8 @@ pub fn name(value: &Value) -> Name<'_> {
 ///
 /// # Errors
 ///
-/// A process that invokes while its last call is under way, or completes what it did not invoke. The error's line is that
-/// of the op in a file with one op a line.
+/// A process that invokes while its last call is under way, or completes what it did not invoke. Ops do not say where they were
+/// read: the error's line is that of a file with one op a line, as [`crate::history::write`] writes it, and its index the op's.
 pub fn calls(ops: &[Op]) -> Result<Vec<Call<'_>>, HistoryError> {
     let mut calls: Vec<Call<'_>> = Vec::with_capacity(ops.len() / 2 + 1);
     let mut open: HashMap<i64, usize> = HashMap::new();
@@ -131,5 +131,6 @@ pub fn calls(ops: &[Op]) -> Result<Vec<Call<'_>>, HistoryError> {
 }
 
 fn unpaired(op: &Op, message: String) -> HistoryError {
-    HistoryError { line: op.index + 1, field: Some("process".to_owned()), message, source: None }
+    let field = Some("process".to_owned());
+    HistoryError { line: op.index + 1, index: Some(op.index), field, message, source: None }
 }

@@ -119,6 +119,8 @@ impl fmt::Display for Process {
 pub struct HistoryError {
     /// Line of the file, from 1.
     pub line: u64,
+    /// Of an op that could be read and does not fit to those before it.
+    pub index: Option<u64>,
     /// The op's field that is wrong, without the colon; none when the op as a whole is.
     pub field: Option<String>,
     pub message: String,

@@ -8,12 +8,19 @@ use super::{HistoryError, Op, OpType, Process, Value};
 /// The tag that Jepsen writes before its ops.
 const OP_TAG: &[u8] = b"#jepsen.history.Op";
 
+/// What some editors put before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Numbers that the judges compare: of a call, and of the records in a read of a run. One that cannot be read would be taken for
+/// one that was not told, and whatever is wrong with it would pass.
+const NUMBERS: [&str; 6] = ["fence", "granted", "deadline", "believed-until", "entered", "left"];
+
 /// An op over more bytes than this is taken for a file that is no history.
 const MAX_OP_BYTES: usize = 64 << 20;
 
 /// The ops of a history, read one by one. After an error there are no more.
 pub fn read<R: BufRead>(input: R) -> Reader<R> {
-    Reader { input, buffer: Vec::new(), at: 0, line: 1, failed: false, next_index: 0 }
+    Reader { input, buffer: Vec::new(), at: 0, line: 1, failed: false, next_index: 0, op_line: 0 }
 }
 
 /// All ops of a text.
@@ -32,6 +39,14 @@ pub struct Reader<R> {
     line: u64,
     failed: bool,
     next_index: u64,
+    op_line: u64,
+}
+
+impl<R> Reader<R> {
+    /// The line on which the op begins that was read last; 0 if there was none.
+    pub fn op_line(&self) -> u64 {
+        self.op_line
+    }
 }
 
 impl<R: BufRead> Iterator for Reader<R> {
@@ -78,10 +93,15 @@ impl<R: BufRead> Reader<R> {
             return Err(fault(self.line, None, format!("begins an op of more than {MAX_OP_BYTES} bytes")));
         }
         match self.input.read_until(b'\n', &mut self.buffer) {
-            Ok(read) => Ok(read > 0),
+            Ok(read) => {
+                if line == 1 && self.buffer.starts_with(BYTE_ORDER_MARK) {
+                    self.buffer.drain(..BYTE_ORDER_MARK.len());
+                }
+                Ok(read > 0)
+            }
             Err(source) => {
                 let message = format!("cannot be read: {source}");
-                Err(HistoryError { line, field: None, message, source: Some(source) })
+                Err(HistoryError { line, index: None, field: None, message, source: Some(source) })
             }
         }
     }
@@ -117,6 +137,10 @@ impl<R: BufRead> Reader<R> {
             return Err(fault(line, Some("index".to_owned()), message));
         }
         self.next_index = index + 1;
+        if let Some((field, value)) = unreadable_number(&draft) {
+            return Err(fault(line, Some(field.to_owned()), format!("must be an integer of 64 bits, is {value}")));
+        }
+        self.op_line = line;
         Ok(Op {
             index,
             time: draft.time.ok_or_else(|| missing("time"))?,
@@ -130,12 +154,25 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
+/// A number of a client's op that is none, with its field.
+fn unreadable_number(draft: &Draft) -> Option<(&'static str, &Value)> {
+    if !matches!(draft.process, Some(Process::Client(_))) {
+        return None;
+    }
+    let records = draft.value.get("shards").and_then(Value::items).unwrap_or_default();
+    [&draft.value].into_iter().chain(records).find_map(|told| {
+        let number =
+            |name: &'static str| told.some(name).filter(|value| value.as_i64().is_none()).map(|value| (name, value));
+        NUMBERS.into_iter().find_map(number)
+    })
+}
+
 fn count_lines(text: &[u8]) -> u64 {
     text.iter().filter(|&&b| b == b'\n').count() as u64
 }
 
 fn fault(line: u64, field: Option<String>, message: String) -> HistoryError {
-    HistoryError { line, field, message, source: None }
+    HistoryError { line, index: None, field, message, source: None }
 }
 
 /// What the fields of an op said so far.

@@ -22,6 +22,40 @@ fn reads_the_fields_of_an_op() {
     assert_eq!(op.error, None);
 }
 
+#[test]
+fn a_number_that_cannot_be_read_is_an_error() {
+    let op = |value: &str| format!("; before\n{{:process 0 :type :ok :f :acquire :time 0 :value {value}}}");
+    for (value, field) in [
+        ("{:fence 1.0}", "fence"),
+        ("{:fence 9223372036854775808}", "fence"),
+        ("{:granted \"7\"}", "granted"),
+        ("{:deadline :never}", "deadline"),
+        ("{:shards [{:fence 1} {:fence 1.5}]}", "fence"),
+    ] {
+        let error = error(&op(value));
+        assert_eq!((error.line, error.field.as_deref()), (2, Some(field)), "{value}");
+    }
+    for value in ["{:fence nil}", "{:fence 9223372036854775807N}", "{:x {:fence 1.5}}", "[:fence 1.5]"] {
+        assert_eq!(read_str(&op(value)).unwrap().len(), 1, "{value}");
+    }
+    assert_eq!(one("{:process :nemesis :type :info :f :skew :time 0 :value {:left 1.5}}").f, "skew");
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    assert_eq!(one(&format!("\u{feff}{INVOKE}")).f, "acquire");
+    assert_eq!(error(&format!("\n\u{feff}{INVOKE}")).line, 2);
+}
+
+#[test]
+fn a_reader_tells_the_line_of_each_op() {
+    let text = format!("; a comment\n\n{INVOKE}\n");
+    let mut reader = read(text.as_bytes());
+    assert_eq!(reader.op_line(), 0);
+    reader.next().unwrap().unwrap();
+    assert_eq!(reader.op_line(), 3);
+}
+
 /// With every key held against every other one this would not come to an end.
 #[test]
 fn a_map_of_very_many_keys_is_read_and_a_key_that_comes_twice_is_found() {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::leases::{self, Lease};
+use super::op_ids;
 use crate::history::{self, Call, HistoryError, Name, OPEN_END, Op, Process, Value, name};
 use crate::judge::Violation;
 
@@ -163,6 +164,9 @@ pub(crate) fn is_fresh(call: &Call<'_>) -> bool {
     ["stale", "stale?"].into_iter().all(|key| !call.output(key).is_some_and(Value::is_truthy))
 }
 
+/// The run of each shard, as far as it is known.
+pub(crate) type Runs<'a> = HashMap<Name<'a>, Name<'a>>;
+
 /// Everything that the judges look at.
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
@@ -172,13 +176,15 @@ pub(crate) struct Facts<'a> {
     /// Calls of each shard, as places in `calls`, in order of invocation.
     pub(crate) by_shard: BTreeMap<Name<'a>, Vec<usize>>,
     pub(crate) leases: BTreeMap<Name<'a>, Vec<Lease<'a>>>,
+    /// For each call the number of the operation that it is a try of.
+    pub(crate) operations: Vec<usize>,
     /// For each call the earliest place in the history where its effect may stand.
     pub(crate) effect_from: Vec<usize>,
     pub(crate) made: Vec<Made<'a>>,
     /// The range that each shard was made with, as far as it is known.
     pub(crate) ranges: HashMap<Name<'a>, Range<'a>>,
     /// The run that each shard belongs to.
-    pub(crate) runs: HashMap<Name<'a>, Name<'a>>,
+    pub(crate) runs: Runs<'a>,
     /// Where the first deletion of each run was invoked, of those that may have happened.
     deleted_from: HashMap<Name<'a>, usize>,
     /// Whether monotonic clocks kept within the drift margin.
@@ -188,7 +194,11 @@ pub(crate) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// `rates_are_sane`: as the caller knows it; otherwise as the history's skews show it.
     pub(crate) fn new(ops: &'a [Op], rates_are_sane: Option<bool>) -> Result<Self, HistoryError> {
-        let calls = history::calls(ops)?;
+        Ok(Self::of(ops, history::calls(ops)?, rates_are_sane))
+    }
+
+    /// `calls` are those of `ops`.
+    pub(crate) fn of(ops: &'a [Op], calls: Vec<Call<'a>>, rates_are_sane: Option<bool>) -> Self {
         let mut by_shard: BTreeMap<Name<'a>, Vec<usize>> = BTreeMap::new();
         for (i, call) in calls.iter().enumerate() {
             if let Some(shard) = call.shard() {
@@ -198,18 +208,21 @@ impl<'a> Facts<'a> {
         let leases = by_shard.iter().map(|(shard, places)| (shard.clone(), leases::granted(&calls, places))).collect();
         let made = made(&calls);
         let ranges = ranges(&made, &calls);
-        Ok(Self {
+        let runs = runs(&made, &calls);
+        let operations = op_ids::operations(&calls, &runs);
+        Self {
             ops,
             by_shard,
             leases,
-            effect_from: effect_from(&calls),
-            runs: runs(&made, &calls),
+            effect_from: effect_from(&calls, &operations),
+            operations,
+            runs,
             deleted_from: deleted_from(&calls),
             made,
             ranges,
             rates_are_sane: rates_are_sane.unwrap_or_else(|| sane_rates(ops)),
             calls,
-        })
+        }
     }
 
     pub(crate) fn shard_calls<'s>(&'s self, places: &'s [usize]) -> impl Iterator<Item = &'s Call<'a>> {
@@ -218,7 +231,7 @@ impl<'a> Facts<'a> {
 
     /// The run that a call is about, as far as it is known.
     pub(crate) fn run_of(&self, call: &Call<'a>) -> Option<Name<'a>> {
-        call.input("run").map(name).or_else(|| self.runs.get(&call.shard()?).cloned())
+        op_ids::run_of(call, &self.runs)
     }
 
     /// Answered reads that promised to be fresh.
@@ -246,9 +259,14 @@ impl<'a> Facts<'a> {
     /// Whether a shard's run may have been deleted before a place; of a shard whose run is not known, any run.
     pub(crate) fn may_be_gone(&self, shard: &str, place: usize) -> bool {
         match self.runs.get(shard) {
-            Some(run) => self.deleted_from.get(run).is_some_and(|at| *at < place),
+            Some(run) => self.may_be_deleted(run, place),
             None => self.deleted_from.values().any(|at| *at < place),
         }
+    }
+
+    /// Whether a run may have been deleted before a place.
+    pub(crate) fn may_be_deleted(&self, run: &str, place: usize) -> bool {
+        self.deleted_from.get(run).is_some_and(|at| *at < place)
     }
 
     /// Every fresh sight of a shard's record, from reads of the shard and of its run.
@@ -290,16 +308,14 @@ fn deleted_from<'a>(calls: &[Call<'a>]) -> HashMap<Name<'a>, usize> {
     from
 }
 
-/// A replayed answer proves an effect at some moment since the first call that carried its op id and may have taken effect,
-/// not since the replay was asked for.
-fn effect_from(calls: &[Call<'_>]) -> Vec<usize> {
-    let mut first: HashMap<Name<'_>, usize> = HashMap::new();
-    for call in calls.iter().filter(|c| !c.failed()) {
-        if let Some(id) = call.op_id() {
-            first.entry(id).or_insert(call.at);
-        }
+/// A replayed answer proves an effect at some moment since the first try of its operation that may have taken effect, not since
+/// the replay was asked for.
+fn effect_from(calls: &[Call<'_>], operations: &[usize]) -> Vec<usize> {
+    let mut first: HashMap<usize, usize> = HashMap::new();
+    for (call, operation) in calls.iter().zip(operations).filter(|(c, _)| !c.failed()) {
+        first.entry(*operation).or_insert(call.at);
     }
-    calls.iter().map(|c| c.op_id().and_then(|id| first.get(&id).copied()).unwrap_or(c.at)).collect()
+    calls.iter().zip(operations).map(|(c, operation)| first.get(operation).copied().unwrap_or(c.at)).collect()
 }
 
 pub(crate) fn made<'a>(calls: &[Call<'a>]) -> Vec<Made<'a>> {
@@ -341,25 +357,31 @@ fn ranges<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> HashMap<Name<'a>, Range<
     known.into_iter().filter_map(|(shard, (_, range))| Some((shard, range?))).collect()
 }
 
-/// Which run each shard belongs to; a child belongs to its parent's.
-pub(crate) fn runs<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> HashMap<Name<'a>, Name<'a>> {
-    let mut runs: HashMap<Name<'a>, Name<'a>> = HashMap::new();
+/// Which run each shard belongs to: that of its registration; a child is in its parent's. A shard that nothing made is in the run
+/// that a claim of it named.
+pub(crate) fn runs<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> Runs<'a> {
+    let mut runs: Runs<'a> = HashMap::new();
     for m in made {
         if let Some(run) = &m.run {
             runs.insert(m.shard.clone(), run.clone());
         }
     }
+    // In order of invocation, so that a parent's run is known before its children's.
+    let children = |runs: &mut Runs<'a>| {
+        for m in made.iter().filter(|m| !m.is_root) {
+            let parent = calls[m.call].input("shard").and_then(|from| runs.get(&name(from)).cloned());
+            if let Some(run) = parent {
+                runs.entry(m.shard.clone()).or_insert(run);
+            }
+        }
+    };
+    children(&mut runs);
     for call in calls.iter().filter(|c| c.f() == "claim") {
         if let (Some(shard), Some(run)) = (call.shard(), call.output("run")) {
-            runs.insert(shard, name(run));
+            runs.entry(shard).or_insert_with(|| name(run));
         }
     }
-    for m in made.iter().filter(|m| !m.is_root) {
-        let parent = calls[m.call].input("shard").and_then(|from| runs.get(&name(from)).cloned());
-        if let Some(run) = parent {
-            runs.entry(m.shard.clone()).or_insert(run);
-        }
-    }
+    children(&mut runs);
     runs
 }
 

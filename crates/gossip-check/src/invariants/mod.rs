@@ -7,9 +7,13 @@ pub(crate) mod facts;
 mod floors;
 mod g1;
 mod g2;
+mod lease_clock;
 pub(crate) mod leases;
+mod makers;
 pub(crate) mod names;
+pub(crate) mod op_ids;
 pub(crate) mod oplog;
+mod origins;
 mod refusals;
 mod s1;
 mod s2;
@@ -51,8 +55,8 @@ pub enum Invariant {
 }
 
 impl Invariant {
-    /// All that every history can be judged by. [`Invariant::G2`] needs a bound, [`Invariant::Faults`] to be told what to look for; [`Invariant::Names`]
-    /// is about the history.
+    /// All that every history can be judged by. [`Invariant::G2`] needs a bound, [`Invariant::Faults`] to be told what to look
+    /// for; [`Invariant::Names`] is about the history.
     pub const CATALOGUE: [Self; 9] =
         [Self::S1, Self::S2, Self::S3, Self::S4, Self::S5, Self::S6, Self::S7, Self::S8, Self::G1];
 

@@ -9,26 +9,25 @@
 //! one after it: an answer to a call that was sent after the deletion was answered; or any that came after something that may have
 //! made the run once more. A shard of which the history tells no run may be of any run that was deleted.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::facts::is_run_maker;
-use crate::history::{self, Call, HistoryError, Name, OPEN_END, Op, Value, name};
+use super::facts::{is_fresh, is_read, is_run_maker};
+use crate::history::{Call, Name, OPEN_END, Op, Value, name};
 
-/// What is left of a history, and why something was left out.
-pub(crate) struct Clear<'a> {
-    pub(crate) ops: Cow<'a, [Op]>,
+/// What of a history cannot be told apart.
+pub(crate) struct Unclear {
+    /// The ops of all else.
+    pub(crate) rest: Vec<Op>,
     /// One sentence for each name.
     pub(crate) left_out: Vec<String>,
 }
 
-/// Leaves out what cannot be told apart.
-pub(crate) fn clear(ops: &[Op]) -> Result<Clear<'_>, HistoryError> {
-    let calls = history::calls(ops)?;
-    let runs = RunsOf::new(&calls);
-    let left_out = runs.unclear(&calls);
+/// Looks for what cannot be told apart in `ops`, whose calls are `calls`; none if there is nothing.
+pub(crate) fn unclear(ops: &[Op], calls: &[Call<'_>]) -> Option<Unclear> {
+    let runs = RunsOf::new(calls);
+    let left_out = runs.unclear(calls);
     if left_out.is_empty() {
-        return Ok(Clear { ops: Cow::Borrowed(ops), left_out: Vec::new() });
+        return None;
     }
     let gone: HashSet<usize> = calls
         .iter()
@@ -37,7 +36,7 @@ pub(crate) fn clear(ops: &[Op]) -> Result<Clear<'_>, HistoryError> {
         .flatten()
         .collect();
     let kept = ops.iter().enumerate().filter(|(at, _)| !gone.contains(at)).map(|(_, op)| op.clone());
-    Ok(Clear { ops: kept.collect(), left_out: left_out.into_values().collect() })
+    Some(Unclear { rest: kept.collect(), left_out: left_out.into_values().collect() })
 }
 
 /// What a name may stand for twice: a run, or a shard whose run is not known.
@@ -53,29 +52,41 @@ struct RunsOf<'a>(HashMap<Name<'a>, BTreeSet<Name<'a>>>);
 impl<'a> RunsOf<'a> {
     fn new(calls: &[Call<'a>]) -> Self {
         let mut runs = Self(HashMap::new());
-        let mut splits = Vec::new();
+        let (mut splits, mut seen) = (Vec::new(), Vec::new());
         for call in calls.iter().filter(|c| !c.failed()) {
             match (call.f(), call.input("run").map(name)) {
                 ("register", Some(run)) => runs.add(listed(call.input("shards")), &run),
-                ("read-run", Some(run)) if call.ok() => runs.add(listed(call.output("shards")), &run),
-                ("claim", Some(run)) if call.ok() => runs.add(call.shard().into_iter(), &run),
+                ("read-run", Some(run)) if call.ok() && is_fresh(call) => {
+                    seen.push((listed(call.output("shards")), run))
+                }
+                ("claim", Some(run)) if call.ok() => seen.push((call.shard().into_iter().collect(), run)),
                 ("split-replace" | "split-residual", _) => splits.push(call),
                 _ => {}
             }
         }
-        // In order of invocation, so that a parent's run is known before its children's.
-        for split in splits {
-            let residual = split.output("residual").and_then(|r| r.some("shard")).map(name);
-            let children: Vec<Name<'a>> = listed(split.output("children")).chain(residual).collect();
-            let of_parent = split.shard().and_then(|parent| runs.0.get(&parent).cloned()).unwrap_or_default();
-            for run in &of_parent {
-                runs.add(children.iter().cloned(), run);
-            }
+        runs.add_children(&splits);
+        // Who made a shard says where it is. An answer that shows it elsewhere does not move it.
+        let made: HashSet<Name<'a>> = runs.0.keys().cloned().collect();
+        for (shards, run) in seen {
+            runs.add(shards.into_iter().filter(|shard| !made.contains(shard)).collect(), &run);
         }
+        runs.add_children(&splits);
         runs
     }
 
-    fn add(&mut self, shards: impl Iterator<Item = Name<'a>>, run: &Name<'a>) {
+    /// In order of invocation, so that a parent's run is known before its children's.
+    fn add_children(&mut self, splits: &[&Call<'a>]) {
+        for split in splits {
+            let residual = split.output("residual").and_then(|r| r.some("shard")).map(name);
+            let children: Vec<Name<'a>> = listed(split.output("children")).into_iter().chain(residual).collect();
+            let of_parent = split.shard().and_then(|parent| self.0.get(&parent).cloned()).unwrap_or_default();
+            for run in &of_parent {
+                self.add(children.clone(), run);
+            }
+        }
+    }
+
+    fn add(&mut self, shards: Vec<Name<'a>>, run: &Name<'a>) {
         for shard in shards {
             let known = self.0.entry(shard).or_default();
             if !known.contains(run) {
@@ -118,16 +129,20 @@ impl<'a> RunsOf<'a> {
                 seen.entry(subject).or_default().note(call);
             }
         }
+        let all = Deletions::new(deletions.iter().copied());
         let mut by_run: HashMap<Name<'a>, Vec<&Call<'a>>> = HashMap::new();
-        for deletion in &deletions {
+        for deletion in deletions {
             by_run.entry(deletion.input("run").map(name).unwrap_or_default()).or_default().push(deletion);
         }
         for (subject, seen) in seen {
-            let (what, own) = match &subject {
-                Subject::Run(run) => (format!("run {run}"), by_run.get(run).map(Vec::as_slice).unwrap_or_default()),
-                Subject::Stray(shard) => (format!("shard {shard}"), &deletions[..]),
+            let (what, two) = match &subject {
+                Subject::Run(run) => {
+                    let own = Deletions::new(by_run.get(run).into_iter().flatten().copied());
+                    (format!("run {run}"), seen.has_two_lives(&own))
+                }
+                Subject::Stray(shard) => (format!("shard {shard}"), seen.has_two_lives(&all)),
             };
-            if own.iter().any(|deletion| seen.has_two_lives(deletion)) {
+            if two {
                 let why = format!(
                     "{what}: it may have been deleted and made again, and no call says which of the two it means"
                 );
@@ -138,8 +153,30 @@ impl<'a> RunsOf<'a> {
     }
 }
 
-fn listed<'a>(shards: Option<&'a Value>) -> impl Iterator<Item = Name<'a>> {
-    shards.and_then(Value::items).unwrap_or_default().iter().filter_map(|value| value.some("shard").map(name))
+fn listed(shards: Option<&Value>) -> Vec<Name<'_>> {
+    let shards = shards.and_then(Value::items).unwrap_or_default();
+    shards.iter().filter_map(|value| value.some("shard").map(name)).collect()
+}
+
+/// Deletions that may have happened: the place where each ended, in order, each with the first invocation of it and all later ones.
+struct Deletions(Vec<(usize, usize)>);
+
+impl Deletions {
+    fn new<'c, 'a: 'c>(calls: impl Iterator<Item = &'c Call<'a>>) -> Self {
+        let mut spans: Vec<(usize, usize)> = calls.map(|c| (c.end(), c.at)).collect();
+        spans.sort_unstable();
+        let mut first = OPEN_END;
+        for (_, at) in spans.iter_mut().rev() {
+            first = first.min(*at);
+            *at = first;
+        }
+        Self(spans)
+    }
+
+    /// Where the first one ended that was not over at a place, and the first invocation of all such.
+    fn after(&self, place: usize) -> Option<(usize, usize)> {
+        self.0.get(self.0.partition_point(|(end, _)| *end <= place)).copied()
+    }
 }
 
 /// When calls about a run were seen: places in the history.
@@ -160,6 +197,10 @@ impl Default for Seen {
 
 impl Seen {
     fn note(&mut self, call: &Call<'_>) {
+        // It may show what is long gone.
+        if is_read(call.f()) && !is_fresh(call) {
+            return;
+        }
         self.first = self.first.min(call.at);
         if call.ok() {
             self.last_answered = self.last_answered.max(Some(call.end()));
@@ -170,13 +211,14 @@ impl Seen {
         }
     }
 
-    fn has_two_lives(&self, deletion: &Call<'_>) -> bool {
-        let (from, to) = (deletion.at, deletion.end());
-        let asked_after = self.makers.is_empty() && self.last_asked.is_some_and(|at| to < at);
-        let made_again = self
-            .makers
-            .iter()
-            .any(|&(at, end)| from < end && self.last_answered.is_some_and(|answered| at.max(from) < answered));
-        self.first < to && (asked_after || made_again)
+    fn has_two_lives(&self, deletions: &Deletions) -> bool {
+        // One that was over before anything was seen of the run is of a life that this history does not tell.
+        let Some((ended, from)) = deletions.after(self.first) else { return false };
+        if self.makers.is_empty() {
+            return self.last_asked.is_some_and(|at| ended < at);
+        }
+        let Some(answered) = self.last_answered else { return false };
+        // Made after that deletion was asked for, and before something was answered.
+        from < answered && self.makers.iter().any(|&(at, end)| at < answered && from < end)
     }
 }

@@ -1,32 +1,37 @@
 //! What the service may have forgotten of its answers, as `docs/protocol.md` has it (*How long an answer can be replayed*).
 //!
-//! The answers of `complete`, of splits and of operations on runs stay as long as the run. Those of all other mutations share
-//! a ring for each shard: the newest 64, fewer if they would hold more than 256 KiB of ranges and cursors, but always three.
-//! An op id whose answer is forgotten is a new request.
+//! The answers of `complete`, of splits and of operations on runs stay as long as the run; those of the newest 1,024 deletions
+//! longer. Those of all other mutations share a ring for each shard: the newest 64, fewer if they would hold more than 256 KiB of
+//! ranges and cursors, but always three. An op id whose answer is forgotten is a new request.
 //!
 //! Whether an answer was forgotten is not in the history, so it is asked whether it *may* have been: whether so many other
-//! op ids may have put an answer into the ring between the earliest moment at which the answer may have been put there and
+//! operations may have put an answer into the ring between the earliest moment at which the answer may have been put there and
 //! the moment in question. A call that was never answered may have done so at any time after its invocation; a claim that
-//! never was, in any ring. It is enough to count each op id once: the first that gets into a ring twice must have been
-//! forgotten in between, and by so many others. Tries that the recorder does not note are taken to end with the call.
+//! never was, in any ring of its run. It is enough to count each op id once: the first that gets into a ring twice must have
+//! been forgotten in between, and by so many others. Tries that the recorder does not note are taken to end with the call.
 //!
 //! The bytes are those of the longest range and cursor anywhere in the history, since what a lost grant held is not told. A
 //! cursor's token stands beside its key, or as the `:ids` that Jepsen's tier keeps in it.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::facts::cursor_key;
+use super::facts::{Runs, cursor_key};
+use super::op_ids::run_of;
 use crate::history::{Call, Name, Value};
 
 /// Answers in a ring, if they are small.
 const KEPT: usize = 64;
 /// Answers in a ring, however large they are.
 const ALWAYS_KEPT: usize = 3;
+/// Deletions that a tenant remembers, whatever becomes of the run's name.
+const KEPT_DELETIONS: usize = 1024;
 /// Bytes of ranges and cursors in a ring.
 const BYTES: usize = 256 * 1024;
 /// Bytes of one id in a token, at most.
 const ID_BYTES: usize = 8;
+/// So many calls are looked through one by one.
+const BLOCK: usize = 64;
 
 /// What the service says in an answer.
 pub(super) const ANSWERED: [&str; 7] = ["shard", "fence", "granted", "deadline", "cursor", "children", "residual"];
@@ -42,21 +47,73 @@ fn is_evictable(f: &str) -> bool {
 }
 
 /// A call that may have put an answer into a ring.
-#[derive(Debug)]
-struct Logged<'a> {
+#[derive(Debug, Clone, Copy)]
+struct Logged {
     at: usize,
     end: usize,
-    /// None has one of its own.
-    id: Option<Name<'a>>,
+    operation: usize,
+}
+
+/// Calls that may have put an answer into one ring.
+#[derive(Debug, Default)]
+struct Ring {
+    /// In order of invocation.
+    logged: Vec<Logged>,
+    /// At each whole block: of the operations up to there those that reach furthest, one more than are ever asked for. So a
+    /// question costs the same however many calls there were.
+    furthest: Vec<Vec<Logged>>,
+}
+
+impl Ring {
+    fn new(logged: Vec<Logged>) -> Self {
+        let mut reach: HashMap<usize, Logged> = HashMap::new();
+        let mut order: BTreeSet<(usize, usize)> = BTreeSet::new();
+        let mut furthest = Vec::with_capacity(logged.len() / BLOCK);
+        for block in logged.chunks_exact(BLOCK) {
+            for call in block {
+                let known = reach.entry(call.operation).or_insert(*call);
+                order.remove(&(known.end, call.operation));
+                known.end = known.end.max(call.end);
+                order.insert((known.end, call.operation));
+            }
+            furthest.push(order.iter().rev().take(KEPT + 1).map(|(_, operation)| reach[operation]).collect());
+        }
+        Self { logged, furthest }
+    }
+
+    /// Enough of the calls that were invoked before a place to tell how many operations reach beyond another one.
+    fn before(&self, until: usize) -> impl Iterator<Item = &Logged> {
+        let begun = self.logged.partition_point(|logged| logged.at < until);
+        let blocks = begun / BLOCK;
+        let earlier = blocks.checked_sub(1).map_or(&[][..], |last| &self.furthest[last]);
+        earlier.iter().chain(&self.logged[blocks * BLOCK..begun])
+    }
+}
+
+/// Deletions that may have happened: places of the invocation, in order, each with the last end of all up to there.
+#[derive(Debug, Default)]
+struct Deletions(Vec<(usize, usize)>);
+
+impl Deletions {
+    fn push(&mut self, deletion: &Call<'_>) {
+        let end = self.0.last().map_or(0, |(_, end)| *end).max(deletion.end());
+        self.0.push((deletion.at, end));
+    }
+
+    /// Whether one may have happened between two places.
+    fn between(&self, from: usize, until: usize) -> bool {
+        let begun = self.0.partition_point(|(at, _)| *at < until);
+        begun > 0 && from < self.0[begun - 1].1
+    }
 }
 
 #[derive(Debug)]
 struct Rings<'a> {
-    /// In order of invocation.
-    by_shard: HashMap<Name<'a>, Vec<Logged<'a>>>,
-    lost_claims: Vec<Logged<'a>>,
-    /// Deletions of runs that may have happened: the place of the invocation and of the end.
-    deletions: Vec<(usize, usize)>,
+    by_shard: HashMap<Name<'a>, Ring>,
+    /// Of each run, as far as it is told: which shard they were granted is not.
+    lost_claims: HashMap<Option<Name<'a>>, Ring>,
+    deletions: HashMap<Option<Name<'a>>, Deletions>,
+    any_deletion: Deletions,
     kept: usize,
 }
 
@@ -64,71 +121,106 @@ struct Rings<'a> {
 #[derive(Debug)]
 pub(crate) struct OpLog<'c, 'a> {
     calls: &'c [Call<'a>],
+    runs: &'c Runs<'a>,
+    /// As [`super::op_ids::operations`] numbers them.
+    operations: &'c [usize],
     rings: OnceCell<Rings<'a>>,
 }
 
 impl<'c, 'a> OpLog<'c, 'a> {
-    pub(crate) fn new(calls: &'c [Call<'a>]) -> Self {
-        Self { calls, rings: OnceCell::new() }
+    pub(crate) fn new(calls: &'c [Call<'a>], runs: &'c Runs<'a>, operations: &'c [usize]) -> Self {
+        Self { calls, runs, operations, rings: OnceCell::new() }
     }
 
     /// Whether what was answered to `call`, and put into the op log at place `from` or later, may be forgotten at some place
     /// before `until`.
     pub(crate) fn may_have_forgotten(&self, call: &Call<'a>, from: usize, until: usize) -> bool {
-        let rings = self.rings.get_or_init(|| rings(self.calls));
-        let deleted = rings.deletions.iter().any(|(at, end)| *at < until && from < *end);
-        deleted || (is_evictable(call.f()) && rings.others(call, from, until) >= rings.kept)
+        let rings = self.rings.get_or_init(|| self.rings());
+        if call.f() == "delete-run" {
+            return rings.any_deletion.0.len() > KEPT_DELETIONS;
+        }
+        let run = run_of(call, self.runs);
+        rings.deleted(&run, from, until)
+            || (is_evictable(call.f()) && self.others(rings, call, run, from, until) >= rings.kept)
     }
-}
 
-impl Rings<'_> {
     /// How many other operations may have been put into the ring in between; counts no further than it must.
-    fn others(&self, call: &Call<'_>, from: usize, until: usize) -> usize {
-        let own = call.op_id();
-        let mut ids: BTreeSet<&str> = BTreeSet::new();
-        let mut nameless = 0;
-        let shard = call.shard();
-        let ring = shard.as_ref().and_then(|shard| self.by_shard.get(shard)).map(Vec::as_slice).unwrap_or_default();
-        // A claim of which nothing is known may have been in the ring of any shard.
-        let all = self.by_shard.values().filter(|_| shard.is_none()).map(Vec::as_slice);
-        for ring in all.chain([ring, &self.lost_claims]) {
-            let begun = ring.partition_point(|logged| logged.at < until);
-            for logged in ring[..begun].iter().rev().filter(|logged| from < logged.end) {
-                match &logged.id {
-                    Some(id) if own.as_ref() == Some(id) => {}
-                    Some(id) => {
-                        ids.insert(id);
-                    }
-                    None => nameless += 1,
-                }
-                if ids.len() + nameless >= self.kept {
-                    return self.kept;
+    fn others(&self, rings: &Rings<'a>, call: &Call<'a>, run: Option<Name<'a>>, from: usize, until: usize) -> usize {
+        let place = self.calls.partition_point(|other| other.at < call.at);
+        let own = self.operations.get(place).copied();
+        let mut others: HashSet<usize> = HashSet::new();
+        for ring in self.rings_of(rings, call, &run) {
+            for logged in ring.before(until).filter(|logged| from < logged.end && Some(logged.operation) != own) {
+                others.insert(logged.operation);
+                if others.len() >= rings.kept {
+                    return rings.kept;
                 }
             }
         }
-        ids.len() + nameless
+        others.len()
+    }
+
+    /// The rings that the answer may be in, and the lost claims that may be in one of them. A claim of which nothing is known
+    /// may have been in that of any shard of its run.
+    fn rings_of<'r>(
+        &'r self,
+        rings: &'r Rings<'a>,
+        call: &Call<'a>,
+        run: &'r Option<Name<'a>>,
+    ) -> impl Iterator<Item = &'r Ring> {
+        let may_be = |other: Option<&Name<'a>>| run.is_none() || other.is_none() || other == run.as_ref();
+        let own = call.shard();
+        let of_shard = own.as_ref().and_then(|shard| rings.by_shard.get(shard));
+        let any = rings.by_shard.iter().filter(move |(shard, _)| own.is_none() && may_be(self.runs.get(*shard)));
+        let lost = rings.lost_claims.iter().filter(move |(other, _)| may_be(other.as_ref()));
+        of_shard.into_iter().chain(any.map(|(_, ring)| ring)).chain(lost.map(|(_, ring)| ring))
+    }
+
+    fn rings(&self) -> Rings<'a> {
+        let mut by_shard: HashMap<Name<'a>, Vec<Logged>> = HashMap::new();
+        let mut lost_claims: HashMap<Option<Name<'a>>, Vec<Logged>> = HashMap::new();
+        let mut deletions: HashMap<Option<Name<'a>>, Deletions> = HashMap::new();
+        let mut any_deletion = Deletions::default();
+        for (call, &operation) in self.calls.iter().zip(self.operations).filter(|(c, _)| !c.failed()) {
+            if call.f() == "delete-run" {
+                deletions.entry(run_of(call, self.runs)).or_default().push(call);
+                any_deletion.push(call);
+            }
+            if !is_evictable(call.f()) {
+                continue;
+            }
+            let logged = Logged { at: call.at, end: call.end(), operation };
+            match call.shard() {
+                Some(shard) => by_shard.entry(shard).or_default().push(logged),
+                None => lost_claims.entry(run_of(call, self.runs)).or_default().push(logged),
+            }
+        }
+        Rings {
+            by_shard: by_shard.into_iter().map(|(shard, logged)| (shard, Ring::new(logged))).collect(),
+            lost_claims: lost_claims.into_iter().map(|(run, logged)| (run, Ring::new(logged))).collect(),
+            deletions,
+            any_deletion,
+            kept: kept(self.calls),
+        }
     }
 }
 
-fn rings<'a>(calls: &[Call<'a>]) -> Rings<'a> {
-    let mut rings = Rings { by_shard: HashMap::new(), lost_claims: Vec::new(), deletions: Vec::new(), kept: KEPT };
-    for call in calls.iter().filter(|c| !c.failed()) {
-        if call.f() == "delete-run" {
-            rings.deletions.push((call.at, call.end()));
-        }
-        if !is_evictable(call.f()) {
-            continue;
-        }
-        let logged = Logged { at: call.at, end: call.end(), id: call.op_id() };
-        match call.shard() {
-            Some(shard) => rings.by_shard.entry(shard).or_default().push(logged),
-            None => rings.lost_claims.push(logged),
+impl<'a> Rings<'a> {
+    /// Whether the run may have been deleted in between, and its op log with it; of a run that is not known, any.
+    fn deleted(&self, run: &Option<Name<'a>>, from: usize, until: usize) -> bool {
+        let of_run = |run| self.deletions.get(run).is_some_and(|deletions| deletions.between(from, until));
+        match run {
+            Some(_) => of_run(run) || of_run(&None),
+            None => self.any_deletion.between(from, until),
         }
     }
+}
+
+/// How many answers a ring of this history keeps.
+fn kept(calls: &[Call<'_>]) -> usize {
     let bytes =
         calls.iter().map(largest_key).max().unwrap_or(0) * 2 + calls.iter().map(cursor_bytes).max().unwrap_or(0);
-    rings.kept = BYTES.checked_div(bytes).unwrap_or(KEPT).clamp(ALWAYS_KEPT, KEPT);
-    rings
+    BYTES.checked_div(bytes).unwrap_or(KEPT).clamp(ALWAYS_KEPT, KEPT)
 }
 
 /// Bytes of the longest bound of a range that the call names.
@@ -146,4 +238,45 @@ fn cursor_bytes(call: &Call<'_>) -> usize {
     let token = cursor.and_then(|c| c.some("token")).and_then(Value::as_str).map_or(0, str::len);
     let ids = call.output("ids").and_then(Value::items).map_or(0, |ids| ids.len() * ID_BYTES);
     key + token + ids
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One operation for each call, of which each is over before the next begins.
+    fn one_by_one(count: usize) -> Vec<Logged> {
+        (0..count).map(|i| Logged { at: 2 * i, end: 2 * i + 1, operation: i }).collect()
+    }
+
+    /// Operations that reach beyond `from`, counted the slow way.
+    fn reaching(logged: &[Logged], from: usize, until: usize) -> usize {
+        let all = logged.iter().filter(|l| l.at < until && from < l.end).map(|l| l.operation);
+        all.collect::<HashSet<_>>().len().min(KEPT)
+    }
+
+    #[test]
+    fn a_question_costs_the_same_in_a_long_history() {
+        let ring = Ring::new(one_by_one(100_000));
+        for until in [1, 127, 128, 129, 100_000, 200_000] {
+            assert!(ring.before(until).count() <= KEPT + 1 + BLOCK, "{until}");
+        }
+    }
+
+    #[test]
+    fn a_ring_tells_how_many_reach_beyond_a_place() {
+        // Retries of few operations, some that never end, many at a time.
+        let mut logged = one_by_one(700);
+        for (i, call) in logged.iter_mut().enumerate() {
+            call.operation = (i * i) % 97;
+            call.end = if i % 31 == 0 { usize::MAX } else { call.at + 1 + (i * 37) % 150 };
+        }
+        let ring = Ring::new(logged.clone());
+        for from in (0..1400).step_by(13) {
+            for until in (from..1400).step_by(29) {
+                let found: HashSet<usize> = ring.before(until).filter(|l| from < l.end).map(|l| l.operation).collect();
+                assert_eq!(found.len().min(KEPT), reaching(&logged, from, until), "{from} {until}");
+            }
+        }
+    }
 }

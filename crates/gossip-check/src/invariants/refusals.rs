@@ -1,6 +1,8 @@
 //! Reasons of refusal by the state machine. All are definite, and the replay of an answered op id never meets one of them
 //! again. A refusal by a node that did not take the request (overload, no leader) proves nothing.
 
+use crate::history::Call;
+
 const OF_THE_STATE_MACHINE: [&str; 24] = [
     "invalid-argument",
     "limit-exceeded",
@@ -31,4 +33,9 @@ const OF_THE_STATE_MACHINE: [&str; 24] = [
 /// Whether a reason, in lower case with dashes, is the state machine's.
 pub(super) fn by_state_machine(reason: &str) -> bool {
     OF_THE_STATE_MACHINE.contains(&reason)
+}
+
+/// Whether a read was answered that what it asks for is not there: as much an answer of the group as a record is.
+pub(super) fn finds_nothing(read: &Call<'_>) -> bool {
+    read.failed() && matches!(read.reason().as_deref(), Some("run-not-found" | "shard-not-found"))
 }

@@ -4,7 +4,8 @@
 //! holder gave it up (release, complete, park, split), and then no later grant overlaps it, if the giving up was invoked
 //! before that grant was answered. A renewal whose answer was lost may have moved the deadline; such a lease's true end is
 //! unknown and only its last known deadline counts, which a grant may not precede either. The deadline itself is outside:
-//! live means `now < deadline`. A lease that had run out cannot be renewed.
+//! live means `now < deadline`. A lease that had run out cannot be renewed. The clock itself never goes back
+//! ([`super::lease_clock`]).
 //!
 //! As believed: a holder believes from the answer on until `:believed-until`, in the recorder's real time, or until it sent
 //! what gives the lease up. Sections are what it did in that belief: no section may meet another holder's section or belief. One
@@ -13,11 +14,13 @@
 //! must do.
 
 use super::facts::{Facts, Tally};
+use super::lease_clock;
 use super::leases::Lease;
 use crate::history::{Name, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
     let mut tally = Tally::default();
+    lease_clock::check(facts, &mut tally);
     for (shard, leases) in &facts.leases {
         granted_overlaps(facts, shard, leases, &mut tally);
         late_renewals(facts, shard, leases, &mut tally);

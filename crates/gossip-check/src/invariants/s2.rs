@@ -5,7 +5,7 @@
 //! may have taken effect only after that moment must lie above it (a new grant) or not below it (a write). A replayed answer
 //! is judged by the first try of its op id. No two grants share a fence, in whatever order they were answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::facts::{Facts, Tally, is_grant, is_lease_write};
 use super::floors::Floors;
@@ -55,18 +55,17 @@ fn check_shard(facts: &Facts<'_>, shard: &str, places: &[usize], tally: &mut Tal
 
 /// Different operations that were given the same fence.
 fn shared_fences(facts: &Facts<'_>, shard: &str, places: &[usize], tally: &mut Tally) {
-    let mut by_fence: BTreeMap<i64, Vec<&Call<'_>>> = BTreeMap::new();
-    for call in facts.shard_calls(places) {
-        if let Some(fence) = shown_fence(call) {
-            let firsts = by_fence.entry(fence).or_default();
-            let known = call.op_id().is_some_and(|id| firsts.iter().any(|c| c.op_id().as_ref() == Some(&id)));
-            if !known {
-                firsts.push(call);
-            }
+    let mut by_fence: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+    let mut seen: HashSet<(i64, usize)> = HashSet::new();
+    for &i in places {
+        if let Some(fence) = shown_fence(&facts.calls[i])
+            && seen.insert((fence, facts.operations[i]))
+        {
+            by_fence.entry(fence).or_default().push(i);
         }
     }
     for (fence, firsts) in by_fence.into_iter().filter(|(_, firsts)| firsts.len() > 1) {
         let message = format!("shard {shard}: fence {fence} was given {} times", firsts.len());
-        tally.violations.push(facts.violation(message, firsts.iter().map(|c| c.end())));
+        tally.violations.push(facts.violation(message, firsts.iter().map(|&i| facts.calls[i].end())));
     }
 }

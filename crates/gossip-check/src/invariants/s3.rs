@@ -5,7 +5,7 @@
 //! operations that end one shard cannot both succeed, in whatever order they were answered; nor can two that end a run. Only an
 //! ended run is deleted ([`super::deletions`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::deletions;
 use super::facts::{self, Facts, Tally, is_read, is_run_end, is_shard_end};
@@ -62,10 +62,9 @@ fn shows_of_runs<'a>(facts: &Facts<'a>) -> HashMap<Name<'a>, Vec<Show<'a>>> {
 fn run_changes<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Vec<usize>> {
     let mut by_run: BTreeMap<Name<'a>, Vec<usize>> = BTreeMap::new();
     for (i, call) in facts.calls.iter().enumerate() {
-        if is_run_end(call.f()) || matches!(call.f(), "register" | "claim") {
-            if let Some(run) = facts.run_of(call) {
-                by_run.entry(run).or_default().push(i);
-            }
+        let changes = is_run_end(call.f()) || matches!(call.f(), "register" | "claim");
+        if let Some(run) = facts.run_of(call).filter(|_| changes) {
+            by_run.entry(run).or_default().push(i);
         }
     }
     by_run
@@ -75,10 +74,6 @@ fn run_changes<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Vec<usize>> {
 fn earliest(facts: &Facts<'_>, places: &[usize], is_end: fn(&str) -> bool) -> Option<usize> {
     let ends = places.iter().copied().filter(|&i| is_end(facts.calls[i].f()) && facts.calls[i].ok());
     ends.min_by_key(|&i| facts.calls[i].end())
-}
-
-fn same_operation(a: &Call<'_>, b: &Call<'_>) -> bool {
-    a.at == b.at || (a.op_id().is_some() && a.op_id() == b.op_id())
 }
 
 /// A shard or a run.
@@ -97,8 +92,9 @@ impl Subject<'_> {
         is_terminal: fn(&str) -> bool,
         tally: &mut Tally,
     ) {
-        if let Some(end) = end.map(|i| &facts.calls[i]) {
-            self.after_end(facts, end, tally);
+        if let Some(place) = end {
+            let end = &facts.calls[place];
+            self.after_end(facts, place, tally);
             for (call, status) in shows.iter().filter(|(call, _)| end.end() < call.at) {
                 let alive = status.as_deref().filter(|s| !is_terminal(s));
                 tally.add(alive.map(|status| {
@@ -111,13 +107,15 @@ impl Subject<'_> {
     }
 
     /// What succeeded after the end, among calls that change something.
-    fn after_end(&self, facts: &Facts<'_>, end: &Call<'_>, tally: &mut Tally) {
+    fn after_end(&self, facts: &Facts<'_>, place: usize, tally: &mut Tally) {
+        let end = &facts.calls[place];
         for &i in self.places {
             let call = &facts.calls[i];
             if call.at < end.end() {
                 continue;
             }
-            let changed = call.ok() && !is_read(call.f()) && call.f() != "section" && !same_operation(end, call);
+            let same = facts.operations[place] == facts.operations[i];
+            let changed = call.ok() && !is_read(call.f()) && call.f() != "section" && !same;
             tally.add((changed && end.end() < facts.effect_from[i]).then(|| {
                 let message = format!("{}: {} succeeded after {}", self.what, call.f(), end.f());
                 facts.violation(message, [end.end(), call.end()])
@@ -127,9 +125,11 @@ impl Subject<'_> {
 
     /// Different operations of which only one may succeed.
     fn rivals(&self, facts: &Facts<'_>, tally: &mut Tally) {
+        let mut seen: HashSet<usize> = HashSet::new();
         let mut firsts: Vec<&Call<'_>> = Vec::new();
-        for call in facts.shard_calls(self.places).filter(|c| (self.is_end)(c.f()) && c.ok()) {
-            if !firsts.iter().any(|first| same_operation(first, call)) {
+        for &i in self.places {
+            let call = &facts.calls[i];
+            if (self.is_end)(call.f()) && call.ok() && seen.insert(facts.operations[i]) {
                 firsts.push(call);
             }
         }

@@ -8,12 +8,13 @@
 //!
 //! No two roots of a run overlap, whether or not anybody reads it: registrations that were answered are held against each other.
 //! A run need not cover all keys, so that a gap between roots is none. That roots were compared counts for no check: it says
-//! nothing of splits.
+//! nothing of splits. [`makers`] holds what a run shows against who made it.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::facts::{self, Facts, Made, Range, Tally, bound};
 use super::floors::Floors;
+use super::makers;
 use crate::history::{Call, Name, Value, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
@@ -30,6 +31,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
     for (run, roots) in &roots {
         root_overlaps(facts, run, roots, &mut tally);
     }
+    makers::check(facts, &mut tally);
     for call in facts.fresh_reads("read-run") {
         let run = call.input("run").map(name).unwrap_or_default();
         let known = roots.get(&run).map(Vec::as_slice).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! S5, idempotency: one op id, one effect, one answer.
+//! S5, idempotency: one op id, one effect, one answer. An op id counts within its run ([`super::op_ids`]).
 //!
 //! All answers to one op id must agree in what the service said (shard, fence, times on the lease clock, children, cursor);
 //! only the same request may be answered at all; and once an answer has been given, the same request must not be refused by
@@ -7,31 +7,49 @@
 //! An answer that the service may have forgotten ([`super::oplog`]) proves nothing either: its op id is a new request then,
 //! and the next answer is the one to compare with. An answer to a call was in the op log while that call was under way, so
 //! that another that comes after it cannot have been put there before that call was invoked.
+//!
+//! An answer is one to what was asked: where it repeats the request it repeats it as it was, with the same shard, worker, fence,
+//! roots, cuts.
 
 use std::collections::BTreeMap;
 
-use super::facts::{Facts, Tally};
+use super::facts::{Facts, Tally, is_lease_write};
 use super::oplog::{ANSWERED, OpLog, same_answer};
 use super::refusals;
-use crate::history::{Call, Name};
+use crate::history::Call;
 use crate::judge::Violation;
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
-    let mut by_id: BTreeMap<Name<'_>, Vec<&Call<'_>>> = BTreeMap::new();
-    for call in &facts.calls {
-        if let Some(id) = call.op_id() {
-            by_id.entry(id).or_default().push(call);
-        }
+    let mut tries: BTreeMap<usize, Vec<&Call<'_>>> = BTreeMap::new();
+    for (call, operation) in facts.calls.iter().zip(&facts.operations) {
+        tries.entry(*operation).or_default().push(call);
     }
-    let log = OpLog::new(&facts.calls);
+    let log = OpLog::new(&facts.calls, &facts.runs, &facts.operations);
     let mut tally = Tally::default();
-    for (id, calls) in by_id.iter().filter(|(_, calls)| calls.len() > 1) {
-        let tries = Tries { facts, log: &log, id, calls };
+    tally.violations.extend(facts.calls.iter().filter_map(|call| misanswered(facts, call)));
+    for calls in tries.values().filter(|calls| calls.len() > 1) {
+        let tries = Tries { facts, log: &log, calls };
         if let Some(outcome) = tries.compare() {
             tally.add(outcome);
         }
     }
     tally
+}
+
+/// What a request says and its answer repeats.
+const ASKED: [&str; 7] = ["run", "shard", "worker", "op-id", "shards", "cuts", "at"];
+
+/// Why an answer is not one to its request.
+fn misanswered(facts: &Facts<'_>, call: &Call<'_>) -> Option<Violation> {
+    let answer = call.completion.filter(|_| call.ok())?;
+    let fence = is_lease_write(call.f()).then_some("fence");
+    let key = ASKED.into_iter().chain(fence).find(|key| {
+        let asked = call.input(key);
+        asked.is_some() && answer.value.get(key).is_some_and(|told| Some(told) != asked)
+    })?;
+    let (asked, told) = (call.input(key)?, answer.value.get(key)?);
+    let message = format!("{} was asked for :{key} {asked} and answered for {told}", call.f());
+    Some(facts.violation(message, [call.at, call.end()]))
 }
 
 /// An answer in the op log.
@@ -43,11 +61,10 @@ struct Kept<'t, 'a> {
     from: usize,
 }
 
-/// All calls that carried one op id.
+/// All calls that carried one op id, in one run.
 struct Tries<'t, 'a> {
     facts: &'t Facts<'a>,
     log: &'t OpLog<'t, 'a>,
-    id: &'t str,
     calls: &'t [&'t Call<'a>],
 }
 
@@ -95,7 +112,8 @@ impl<'t, 'a> Tries<'t, 'a> {
     }
 
     fn violation(&self, fault: &str, known: Kept<'t, 'a>, call: &Call<'a>) -> Violation {
-        self.facts.violation(format!("op id {} was {fault}", self.id), [known.call.end(), call.end()])
+        let id = call.op_id().unwrap_or_default();
+        self.facts.violation(format!("op id {id} was {fault}"), [known.call.end(), call.end()])
     }
 }
 

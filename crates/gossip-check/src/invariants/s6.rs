@@ -1,14 +1,16 @@
 //! S6, progress: after the faults heal, every node serves and every shard can be driven to a terminal state within a bound.
 //!
 //! The liveness phase stops in time, so the bound is in the run and not here. Judged from the final reads: each node that was
-//! asked for shards or runs must have answered at least one of these reads (a view or a stale read needs no group), every shard
-//! of a final read must be terminal, and every shard that was known before the last of them was asked must be in one: of a shard
+//! asked for shards or runs must have answered at least one of these reads (a view or a stale read needs no group; that there is
+//! no such run or shard is an answer, and S8's affair), every shard of a final read must be terminal, and every shard that was
+//! known before the last of them was asked must be in one: of a shard
 //! that nobody looked at nobody knows that it came to its end. A shard is known by an answer that made it or was about it.
 //! Shards of a run that may have been deleted are not missed.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::facts::{Facts, Sight, Tally, is_final, is_fresh, is_terminal};
+use super::refusals;
 use crate::history::{Call, Name, OPEN_END, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
@@ -36,7 +38,7 @@ fn nodes(facts: &Facts<'_>, tally: &mut Tally) {
         }
     }
     for (node, calls) in asked {
-        let silent = !calls.iter().any(|c| c.ok());
+        let silent = !calls.iter().any(|c| c.ok() || refusals::finds_nothing(c));
         let message = || format!("node {node} answered no final read");
         tally.add(silent.then(|| facts.violation(message(), calls.iter().map(|c| c.completed_at.unwrap_or(c.at)))));
     }

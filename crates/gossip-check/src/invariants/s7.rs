@@ -3,13 +3,14 @@
 //! Going through the history in order, the *floor* is the highest cursor that an answered call has shown: a checkpoint or
 //! complete that was accepted, a grant, a fresh read. What may have taken effect only after that moment must not show or
 //! write less. The leftmost child of a split goes on from its parent's cursor, so that its floor is at least its parent's
-//! before the split was invoked. A cursor lies in the range that its shard was made with, and below the point where an earlier
-//! residual was split off.
+//! before the split was invoked; nor can it have one that nobody wrote ([`super::origins`]). A cursor lies in the range that
+//! its shard was made with, and below the point where an earlier residual was split off.
 
 use std::collections::BTreeMap;
 
 use super::facts::{Facts, Range, Tally, bound, cursor_key, is_cursor_write, is_grant};
 use super::floors::Floors;
+use super::origins::Origins;
 use crate::history::{Call, Name, Value, name};
 use crate::judge::Violation;
 
@@ -28,6 +29,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
     let mut tally = Tally::default();
     let shown = shown(facts);
     let highest = highest(facts, &shown);
+    let mut origins = Origins::new(facts);
     for (shard, shown) in &shown {
         let cuts = residual_cuts(facts, shard);
         for s in shown {
@@ -37,6 +39,10 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
             tally.count += u64::from(floor.is_some() || (s.key.is_some() && facts.ranges.contains_key(shard)));
             tally.violations.extend(floor.and_then(|floor| moved_back(facts, shard, floor, s)));
             tally.violations.extend(left_range(facts, shard, &cuts, s));
+            if let Some(key) = s.key.filter(|&key| !origins.may_be(shard, key, s.call.end())) {
+                let message = format!("shard {shard}: {} has cursor {key}, which nobody wrote", s.call.f());
+                tally.violations.push(facts.violation(message, [s.call.end()]));
+            }
         }
     }
     tally

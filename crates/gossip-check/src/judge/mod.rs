@@ -178,8 +178,13 @@ impl Verdict {
 ///
 /// Ops that are no history, such as a process with two calls at a time.
 pub fn judge(ops: &[Op], options: &Options) -> Result<Verdict, HistoryError> {
-    let names::Clear { ops, left_out } = names::clear(ops)?;
-    let facts = Facts::new(&ops, options.rates_are_sane)?;
+    let calls = history::calls(ops)?;
+    let unclear = names::unclear(ops, &calls);
+    let (ops, calls) = match &unclear {
+        None => (ops, calls),
+        Some(unclear) => (&unclear.rest[..], history::calls(&unclear.rest)?),
+    };
+    let facts = Facts::of(ops, calls, options.rates_are_sane);
     let mut checks: Vec<Check> = Vec::new();
     for &id in &options.invariants {
         checks.push(finish(id, id.check(&facts), options.required.contains(&id), note(id, &facts)));
@@ -197,15 +202,15 @@ pub fn judge(ops: &[Op], options: &Options) -> Result<Verdict, HistoryError> {
         }
         checks.push(check);
     }
-    if !left_out.is_empty() {
-        let note = format!("left out: {}", left_out.join("; "));
+    if let Some(unclear) = &unclear {
+        let note = format!("left out: {}", unclear.left_out.join("; "));
         checks.push(finish(Invariant::Names, Tally::default(), true, Some(note)));
     }
     let counted = checks.iter().filter(|c| c.validity != Validity::Unknown || c.required);
     let validity = Validity::merge(counted.map(|c| c.validity));
     let verdict = Verdict { validity, checks, rates_are_sane: facts.rates_are_sane, linearizability: None };
     match options.linearizability {
-        Some(limits) => Ok(verdict.with_linearizability(check_shards(&ops, limits)?.into())),
+        Some(limits) => Ok(verdict.with_linearizability(check_shards(ops, limits)?.into())),
         None => Ok(verdict),
     }
 }
@@ -228,8 +233,21 @@ pub fn check_file(path: &Path, options: &Options) -> Result<(Vec<Op>, Verdict), 
     let no_history = |source| CheckError::History { path: path.to_owned(), source };
     let file = File::open(path).map_err(|source| CheckError::Open { path: path.to_owned(), source })?;
     let ops: Vec<Op> = history::read(BufReader::new(file)).collect::<Result<_, _>>().map_err(no_history)?;
-    let verdict = judge(&ops, options).map_err(no_history)?;
+    let verdict =
+        judge(&ops, options).map_err(|error| no_history(HistoryError { line: line_of(path, &error), ..error }))?;
     Ok((ops, verdict))
+}
+
+/// The line of the file that an error of its ops is about. Looked up in the file once more, so that ops need not carry it.
+fn line_of(path: &Path, error: &HistoryError) -> u64 {
+    let Some((index, file)) = error.index.zip(File::open(path).ok()) else { return error.line };
+    let mut ops = history::read(BufReader::new(file));
+    while let Some(Ok(op)) = ops.next() {
+        if op.index == index {
+            return ops.op_line();
+        }
+    }
+    error.line
 }
 
 fn finish(id: Invariant, tally: Tally, required: bool, note: Option<String>) -> Check {

@@ -23,7 +23,8 @@ use super::shard::{
     Key, Known, Lease, Record, SOME_WORKER, Shard, ShardInput, ShardOutput, ShardState, Status, WorkerNo, Write,
 };
 use crate::history::{Call, HistoryError, Name, Op, Value, calls, name};
-use crate::invariants::facts::{self, Made, Range, cursor_key, is_grant, is_lease_write};
+use crate::invariants::facts::{self, Made, Range, Runs, cursor_key, is_grant, is_lease_write};
+use crate::invariants::op_ids;
 use crate::invariants::oplog::{self, OpLog};
 use crate::wgl::Entry;
 
@@ -53,8 +54,10 @@ struct Operation<'a> {
 pub fn shards(ops: &[Op]) -> Result<Vec<ShardHistory<'_>>, HistoryError> {
     let calls = calls(ops)?;
     let made = facts::made(&calls);
-    let Joined { operations, of_call } = Joined::new(&calls);
-    let runs = runs(&calls, &made);
+    let known = facts::runs(&made, &calls);
+    let numbers = op_ids::operations(&calls, &known);
+    let Joined { operations, of_call } = Joined::new(&calls, &OpLog::new(&calls, &known, &numbers));
+    let runs = runs(&calls, known);
     let deleted_from = calls.iter().find(|c| c.f() == "delete-run" && !c.failed()).map(|c| c.at);
     let mut parts = Parts { operations, runs, deleted_from, by_shard: BTreeMap::new(), workers: HashMap::new() };
     parts.makers(&of_call, &made);
@@ -63,8 +66,7 @@ pub fn shards(ops: &[Op]) -> Result<Vec<ShardHistory<'_>>, HistoryError> {
 }
 
 /// Which run each shard belongs to. Reads of runs tell it of children whose split was never answered.
-fn runs<'a>(calls: &[Call<'a>], made: &[Made<'a>]) -> HashMap<Name<'a>, Name<'a>> {
-    let mut runs = facts::runs(made, calls);
+fn runs<'a>(calls: &[Call<'a>], mut runs: Runs<'a>) -> Runs<'a> {
     for call in calls.iter().filter(|c| c.f() == "read-run" && c.ok()) {
         let Some(run) = call.input("run") else { continue };
         for record in call.output("shards").and_then(Value::items).unwrap_or_default() {
@@ -85,8 +87,7 @@ struct Joined<'a> {
 }
 
 impl<'a> Joined<'a> {
-    fn new(calls: &[Call<'a>]) -> Self {
-        let log = OpLog::new(calls);
+    fn new(calls: &[Call<'a>], log: &OpLog<'_, 'a>) -> Self {
         let mut joined = Self { operations: Vec::with_capacity(calls.len()), of_call: vec![None; calls.len()] };
         // By op id and what is asked; those whose digests are equal are compared. The last of equal ones is the one that counts.
         let mut known: HashMap<(Name<'a>, u64), Vec<usize>> = HashMap::new();
@@ -99,7 +100,7 @@ impl<'a> Joined<'a> {
                 })
             });
             let (same, of) = match same {
-                Some(&same) => (Some(same), joined.again(same, call, &log)),
+                Some(&same) => (Some(same), joined.again(same, call, log)),
                 None => (None, joined.push(call, call.at)),
             };
             if let Some(tries) = tries.filter(|_| same != Some(of)) {
@@ -164,7 +165,7 @@ struct Part<'a> {
 struct Parts<'a> {
     operations: Vec<Operation<'a>>,
     /// The run of each shard, as far as it is known.
-    runs: HashMap<Name<'a>, Name<'a>>,
+    runs: Runs<'a>,
     /// Where the first deletion of a run was invoked.
     deleted_from: Option<usize>,
     by_shard: BTreeMap<Name<'a>, Part<'a>>,

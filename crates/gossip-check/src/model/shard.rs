@@ -3,7 +3,8 @@
 //! A lease may run out at any moment, so a grant is possible whenever the shard is Active; what binds is the fence, which
 //! each grant and unpark raises by exactly one and each write must match. Times on the lease clock bind as far as the
 //! history tells them: a grant does not precede the last known deadline, unless the lease was given up, and the clock does
-//! not run backwards. A lease that ran out stays on record, and reads show it. What an operation does not carry is unknown and matches anything; the first that says it settles it.
+//! not run backwards. A lease that ran out stays on record, and reads show it. What an operation does not carry is unknown and
+//! matches anything; the first that says it settles it.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -18,6 +18,24 @@
   (throw (ex-info (str "line " line ": " (when field (str field " ")) message)
                   {:type ::malformed, :line line, :field field})))
 
+(def ^:private numbers
+  "What the judges compare, of a call and of the records in a read of a run. One that cannot be read would be taken for one that
+  was not told, and whatever is wrong with it would pass."
+  [:fence :granted :deadline :believed-until :entered :left])
+
+(defn- number-of-64-bits?
+  [x]
+  (and (integer? x) (<= Long/MIN_VALUE x Long/MAX_VALUE)))
+
+(defn- check-numbers
+  [line {:keys [process value]}]
+  (when (and (number? process) (map? value))
+    (doseq [told (cons value (let [records (:shards value)] (when (coll? records) (filter map? records))))
+            k    numbers
+            :let [x (get told k)]]
+      (when-not (or (nil? x) (number-of-64-bits? x))
+        (bad-op line k (str "must be an integer of 64 bits, is " (pr-str x)))))))
+
 (defn- check-op
   "Returns op, or throws with the line and the field that is wrong."
   [line op]
@@ -31,7 +49,9 @@
     (bad-op line :f (str "must be a keyword, is " (pr-str (:f op)))))
   (when-not (or (nil? (:time op)) (int? (:time op)))
     (bad-op line :time (str "must be an integer of nanoseconds, is " (pr-str (:time op)))))
-  op)
+  (check-numbers line op)
+  ; For errors that are found when all of them are read.
+  (with-meta op {:line line}))
 
 (def ^:private edn-options
   "Jepsen tags its ops in some files; any other tag is data we do not judge by."
@@ -55,12 +75,21 @@
   [ops]
   (into [] (map-indexed (fn [i op] (assoc op :index i))) ops))
 
+(defn- without-byte-order-mark
+  "What some editors put before a text."
+  [^String text]
+  (if (str/starts-with? text "\ufeff") (subs text 1) text))
+
+(defn- line-of
+  [op]
+  (:line (meta op) (inc (:index op))))
+
 (defn read-history
   "The ops of an EDN history file, as a vector."
   [file]
   (with-open [^BufferedReader reader (io/reader file)]
     (index (into []
-                 (comp (map-indexed (fn [i text] (parse-line (inc i) text)))
+                 (comp (map-indexed (fn [i text] (parse-line (inc i) (if (zero? i) (without-byte-order-mark text) text))))
                        (remove nil?))
                  (line-seq reader)))))
 
@@ -138,14 +167,14 @@
       (let [process (:process op)]
         (if (= :invoke (:type op))
           (do (when-let [i (get open process)]
-                (bad-op (inc (:index op)) :process
+                (bad-op (line-of op) :process
                         (str process " invokes while its call at index " (:index (calls i)) " is under way")))
               (recur (rest ops)
                      (assoc open process (count calls))
                      (conj calls (start-call op))))
           (let [i (get open process)]
             (when-not (and i (= (:f op) (:f (calls i))))
-              (bad-op (inc (:index op)) :process
+              (bad-op (line-of op) :process
                       (str process " completes " (:f op) ", which it never invoked")))
             (recur (rest ops)
                    (dissoc open process)

@@ -66,7 +66,7 @@
   [{:keys [calls made]}]
   (let [deleted (reduce min h/open-end (map :index (remove h/failed? (filter #(= :delete-run (:f %)) calls))))
         begun (reduce #(update %1 (operation %2) (fnil min h/open-end) (:index %2)) {} (remove h/failed? calls))]
-    (reduce (fn [births [[shard _] tries]]
+    (reduce (fn [births [[shard] tries]]
               (let [{:keys [start end root? call]} (first (sort-by (comp :end :call) tries))
                     lowest (first (sort-by #(or (facts/bound (:start %)) "") (:children (:out call))))]
                 (update births shard (fnil conj [])
@@ -77,7 +77,7 @@
                                         (or root? (not= shard (:shard lowest))) (assoc :cursor nil)
                                         (<= (:end call) deleted)                (assoc :fence 0))))))
             {}
-            (group-by (juxt :shard :from) made))))
+            (group-by (juxt :shard :from :start :end) made))))
 
 (defn- run-reads
   "The calls that fresh reads of runs are for their shards: {shard [call]}."
@@ -225,7 +225,7 @@
   "{shard {:model :calls}}: every shard that was made or touched, but for those whose name stands for several."
   [ops]
   (let [{:keys [calls] :as facts} (facts/facts (:ops (names/clear ops)))
-        log    (oplog/op-log calls)
+        log    (oplog/op-log facts)
         lost-claim? #(and (= :claim (:f %)) (h/open? %))
         merged (merge-tries log (filter #(shard-fs (:f %)) calls))
         useful (remove #(or (lost-claim? %) (and (= :read-shard (:f %)) (not (facts/fresh? %)))) merged)

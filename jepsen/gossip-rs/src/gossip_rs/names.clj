@@ -14,27 +14,41 @@
             [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts]))
 
-(defn- shards-told
-  "[shards run] that a call tells of, if it tells which run they are of."
+(defn- shards-shown
+  "[shards run] that an answer shows to be of a run."
   [{:keys [f in out] :as call}]
-  (when-let [run (and (not (h/failed? call)) (:run in))]
+  (when-let [run (and (h/ok? call) (facts/fresh? call) (:run in))]
     (case f
-      :register [(keep :shard (:shards in)) run]
-      :read-run (when (h/ok? call) [(keep :shard (:shards out)) run])
-      :claim    (when (h/ok? call) [(keep :shard [out]) run])
+      :read-run [(keep :shard (:shards out)) run]
+      :claim    [(keep :shard [out]) run]
       nil)))
 
+(defn- add
+  [runs shards of]
+  (reduce #(update %1 %2 (fnil into #{}) of) runs shards))
+
+(defn- add-children
+  "A child is of its parent's runs. In order of invocation, so that a parent's are known before its children's."
+  [runs splits]
+  (reduce (fn [runs {:keys [in out]}]
+            (if-let [of (seq (get runs (:shard in)))]
+              (add runs (keep :shard (cons (:residual out) (:children out))) of)
+              runs))
+          runs
+          splits))
+
 (defn- runs-of
-  "{shard #{run}}; a child is of its parent's."
+  "{shard #{run}}. Who made a shard says where it is; an answer that shows it elsewhere does not move it, and tells the run of
+  those alone that nothing made."
   [calls]
-  (let [add  (fn [runs shards of] (reduce #(update %1 %2 (fnil into #{}) of) runs shards))
-        told (reduce (fn [runs [shards run]] (add runs shards [run])) {} (keep shards-told calls))]
-    (reduce (fn [runs {:keys [in out]}]
-              (if-let [of (seq (get runs (:shard in)))]
-                (add runs (keep :shard (cons (:residual out) (:children out))) of)
-                runs))
-            told
-            (filter #(and (#{:split-replace :split-residual} (:f %)) (not (h/failed? %))) calls))))
+  (let [calls  (remove h/failed? calls)
+        splits (filter #(#{:split-replace :split-residual} (:f %)) calls)
+        made   (-> (reduce (fn [runs {{:keys [run shards]} :in}] (if run (add runs (keep :shard shards) [run]) runs))
+                           {}
+                           (filter #(= :register (:f %)) calls))
+                   (add-children splits))]
+    (-> (reduce (fn [runs [shards run]] (add runs (remove made shards) [run])) made (keep shards-shown calls))
+        (add-children splits))))
 
 (defn- subjects
   "What a call is about: [:run name], or [:shard name] of a shard whose run is not known."
@@ -45,16 +59,31 @@
       of                                    (into (map (fn [run] [:run run])) of)
       (and shard (nil? of) (not (:run in))) (conj [:shard shard]))))
 
+(defn- after
+  "Of deletions, those that were not over at a place: where the first of them ended, and the first invocation of them all. None if
+  there is none."
+  [deletions]
+  (let [ends (into (sorted-map)
+                   (reductions (fn [[_ first] {:keys [index end]}] [end (min first index)])
+                               [h/open-end h/open-end]
+                               (sort-by (comp - :end) deletions)))]
+    (fn [place]
+      (when (seq deletions)
+        (first (subseq ends > place))))))
+
 (defn- two-lives?
-  "Whether some of the calls, none of which failed, may belong to the life before a deletion and an answer to the one after it."
-  [calls {from :index, to :end}]
-  (let [oks           (filter h/ok? calls)
-        makers        (filter #(facts/run-makers (:f %)) calls)
-        last-answered (reduce max -1 (map :end oks))]
-    (and (some #(< (:index %) to) calls)
-         (if (empty? makers)
-           (some #(< to (:index %)) oks)
-           (some #(and (< from (:end %)) (< (max from (:index %)) last-answered)) makers)))))
+  "Whether some of the calls, none of which failed and none of which is a stale read, may belong to the life before a deletion and
+  an answer to the one after it."
+  [calls after]
+  (let [oks      (filter h/ok? calls)
+        makers   (filter #(facts/run-makers (:f %)) calls)
+        answered (reduce max -1 (map :end oks))]
+    ; One that was over before anything was seen of the run is of a life that this history does not tell.
+    (when-let [[ended from] (after (reduce min h/open-end (map :index calls)))]
+      (if (empty? makers)
+        (some #(< ended (:index %)) oks)
+        (and (< from answered)
+             (some #(and (< (:index %) answered) (< from (:end %))) makers))))))
 
 (defn- unclear
   "{subject sentence}"
@@ -62,7 +91,9 @@
   (let [calls     (remove h/failed? calls)
         deleted?  #(= :delete-run (:f %))
         deletions (filter deleted? calls)
-        by-run    (group-by (comp :run :in) deletions)
+        by-run    (update-vals (group-by (comp :run :in) deletions) after)
+        any       (after deletions)
+        stale?    #(and (facts/reads (:f %)) (not (facts/fresh? %)))
         shared    (for [[shard of] (sort-by (comp str key) runs)
                         :when (< 1 (count of))
                         run of]
@@ -70,9 +101,11 @@
         seen      (when (seq deletions)
                     (reduce (fn [seen [subject call]] (update seen subject (fnil conj []) call))
                             {}
-                            (for [call (remove deleted? calls), subject (subjects runs call)] [subject call])))
+                            (for [call    (remove (some-fn deleted? stale?) calls)
+                                  subject (subjects runs call)]
+                              [subject call])))
         lives     (for [[[kind name :as subject] of] seen
-                        :when (some #(two-lives? of %) (if (= :run kind) (by-run name) deletions))]
+                        :when (two-lives? of (if (= :run kind) (by-run name (constantly nil)) any))]
                     [subject (str (clojure.core/name kind) " " name ": it may have been deleted and made again, and no call says"
                                   " which of the two it means")])]
     ; The first sentence about a run counts.

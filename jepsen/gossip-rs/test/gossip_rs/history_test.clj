@@ -16,6 +16,11 @@
                         ["{:process 1.5 :type :ok :f :x}" :process]
                         ["{:process 0 :type :ok :f \"x\"}" :f]
                         ["{:process 0 :type :ok :f :x :time \"now\"}" :time]
+                        ["{:process 0 :type :ok :f :x :value {:fence 1.0}}" :fence]
+                        ["{:process 0 :type :ok :f :x :value {:fence 9223372036854775808}}" :fence]
+                        ["{:process 0 :type :ok :f :x :value {:granted \"7\"}}" :granted]
+                        ["{:process 0 :type :ok :f :x :value {:deadline :never}}" :deadline]
+                        ["{:process 0 :type :ok :f :x :value {:shards [{:fence 1} {:fence 1.5}]}}" :fence]
                         ["{:process 0" nil]]]
     (let [e (try (h/parse-line 17 text) nil (catch clojure.lang.ExceptionInfo e e))]
       (is (some? e) text)
@@ -48,3 +53,16 @@
   (let [invoke {:process 0, :type :invoke, :f :renew, :value {}}]
     (is (thrown-with-msg? clojure.lang.ExceptionInfo #"line 2: .*under way" (h/calls (h/index [invoke invoke]))))
     (is (thrown-with-msg? clojure.lang.ExceptionInfo #"never invoked" (h/calls (h/index [(assoc invoke :type :ok)]))))))
+
+(deftest numbers-that-can-be-read-are
+  (doseq [value ["{:fence nil}" "{:fence 9223372036854775807N}" "{:x {:fence 1.5}}" "[:fence 1.5]"]]
+    (is (some? (h/parse-line 1 (str "{:process 0 :type :ok :f :x :value " value "}"))) value))
+  (is (some? (h/parse-line 1 "{:process :nemesis :type :info :f :skew :value {:left 1.5}}"))))
+
+(deftest a-file-may-begin-with-a-byte-order-mark-and-errors-tell-its-lines
+  (let [file   (doto (File/createTempFile "history" ".edn") .deleteOnExit)
+        invoke "{:process 0 :type :invoke :f :renew :value {}}"]
+    (spit file (str "\ufeff; a comment\n\n" invoke "\n" invoke "\n"))
+    (let [ops (h/read-history file)]
+      (is (= 2 (count ops)))
+      (is (thrown-with-msg? clojure.lang.ExceptionInfo #"line 4: .*under way" (h/calls ops))))))

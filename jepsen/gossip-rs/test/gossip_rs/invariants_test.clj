@@ -165,10 +165,18 @@
     true  [{:shard "s", :status :active, :end "40"} {:shard "t", :status :done, :start "40"}]
     false [{:shard "s", :status :active, :end "40"}]
     false [{:shard "s", :status :active, :end "40"} {:shard "t", :status :split, :start "40"}]
-    true  [{:shard "s", :status :active, :end "40"} {:shard "t", :status :split, :start "40"}
-           {:shard "t~1", :status :active, :start "40", :end "60"} {:shard "t~2", :status :active, :start "60"}]
     false [{:shard "s", :status :active, :end "40"} {:shard "t", :status :active, :start "3f"}]
     false [{:shard "s", :status :active, :end "40"} {:shard "t", :status :active, :start "4000"}])
+  (testing "children need a split that may have made them"
+    (let [roots    (register ["s" nil "40"] ["t" "40" nil])
+          children (assoc (read-run [{:shard "s", :status :active, :end "40"} {:shard "t", :status :split, :start "40"}
+                                     {:shard "t~1", :status :active, :start "40", :end "60"}
+                                     {:shard "t~2", :status :active, :start "60"}])
+                          :process 1)
+          split    (lost (write :split-replace "a" 1 :shard "t"))]
+      (is (true? (verdict :S4 roots split children)))
+      (is (false? (verdict :S4 roots children)))
+      (is (false? (verdict :S4 roots children split)))))
   (testing "a registration that was never answered may or may not have happened"
     (let [maybe (lost (assoc-in (register ["t" "40" nil]) [:in :op-id] "z"))]
       (is (true? (verdict :S4 (register ["s" nil "40"]) maybe
@@ -310,3 +318,103 @@
       false    [root end delete (assoc-in read [:out :status] :cancelled)]
       true     [root end delete (assoc-in read [:in :stale?] true)]
       true     [root end delete (failed read :run-not-found)])))
+
+(deftest s4-a-shard-is-where-it-was-made
+  (let [root  (register ["s" nil nil])
+        other (assoc-in (register ["t" nil nil]) [:in :run] "q")
+        claim (fn [run shard]
+                {:f :claim, :in {:run run, :worker "a", :op-id "c1"}, :out {:shard shard, :fence 1}, :process 1})
+        split (lost (write :split-replace "a" 1))]
+    (are [expected calls] (= expected (apply verdict :S4 calls))
+      false    [root other (claim "q" "s")]
+      :unknown [root other (claim "q" "t")]
+      ; a lost split may have made what nothing else made
+      :unknown [root split (claim "r" "x")]
+      false    [root other split (claim "r" "t")]
+      false    [root other split (claim "q" "x")]
+      ; the parent's own split was lost, so that nobody tells its run
+      true     [root split
+                (assoc (write :split-replace "a" 1 :shard "k" :cuts ["10"])
+                       :process 1, :out {:children [{:shard "x", :end "10"} {:shard "y", :start "10"}]})
+                (claim "r" "x")]
+      ; nobody was told that the run was made
+      :unknown [(lost root) (claim "r" "x")])))
+
+(deftest s4-a-name-is-given-once
+  (let [root  (fn [id] (assoc-in (register ["s" nil "40"]) [:in :op-id] id))
+        split (fn [& names]
+                (assoc (write :split-replace "a" 1)
+                       :out {:children [{:shard (first names), :end "10"} {:shard (second names), :start "10"}]}))]
+    (are [expected calls] (= expected (apply verdict :S4 calls))
+      :unknown [(root "1") (root "1")]
+      :unknown [(root "1") (lost (root "2"))]
+      false    [(root "1") (root "2")]
+      false    [(split "k" "k")]
+      false    [(split "k" "s")]
+      false    [(register ["s" "40" "40"])])))
+
+(deftest s5-an-op-id-counts-within-its-run
+  (let [roots [(register ["s" nil nil]) (assoc-in (register ["t" nil nil]) [:in :run] "q")]
+        of-t  (assoc-in (acquire "a" 1) [:in :shard] "t")
+        end   (fn [f run id] {:f f, :in {:run run, :op-id id}})]
+    (are [expected calls] (= expected (apply verdict :S5 (concat roots calls)))
+      :unknown [(acquire "a" 1) of-t]
+      :unknown [(end :cancel-run "r" "x") (end :cancel-run "q" "x")]
+      false    [(acquire "a" 1) of-t (assoc-in (acquire "a" 1) [:out :fence] 2)]
+      true     [(acquire "a" 1) of-t (acquire "a" 1)]
+      ; that of a deletion counts within the tenant
+      false    [(end :cancel-run "r" "x") (end :cancel-run "q" "x") (end :delete-run "r" "d") (end :delete-run "q" "d")])))
+
+(deftest s6-that-nothing-is-there-is-an-answer
+  (let [read #(failed (assoc-in (read-run [] :final? true) [:in :node] "n1") %)]
+    (are [expected reason] (= expected (verdict :S6 (read reason)))
+      true  :run-not-found
+      false :read-unconfirmed)
+    (testing "and wrong if nobody deleted it"
+      (is (false? (verdict :S8 (register ["s" nil nil]) (read :run-not-found))))
+      (is (= :unknown (verdict :S8 (register ["s" nil nil]) {:f :delete-run, :in {:run "r", :op-id "d"}} (read :run-not-found)))))))
+
+(deftest s5-an-answer-is-to-what-was-asked
+  (are [expected calls] (= expected (apply verdict :S5 calls))
+    :unknown [(register ["s" "10" "40"]) (acquire "a" 1)]
+    false    [(assoc-in (acquire "a" 1) [:out :worker] "b")]
+    false    [(assoc-in (acquire "a" 1) [:out :shard] "t")]
+    false    [(assoc (write :checkpoint "a" 1 :cursor "20") :out {:fence 2})]
+    false    [(assoc (register ["s" nil nil]) :out {:shards [{:shard "s", :start nil, :end "40"}]})]
+    ; an unpark makes a fence of its own
+    :unknown [{:f :unpark, :in {:shard "s", :op-id "u"}, :out {:fence 2}}]))
+
+(deftest s7-a-leftmost-child-has-no-cursor-that-nobody-wrote
+  (let [root  (register ["s" "10" "40"])
+        split (assoc (write :split-replace "a" 1)
+                     :out {:children [{:shard "k", :start "10", :end "20"} {:shard "l", :start "20", :end "40"}]})
+        child (fn [cursor] (-> (acquire "b" 1) (assoc-in [:in :shard] "k") (assoc-in [:out :cursor] cursor) (assoc :process 1)))
+        done  (write :checkpoint "a" 1 :cursor "14")]
+    (are [expected calls] (= expected (apply verdict :S7 calls))
+      false [root split (child "15")]
+      false [root done split (child "15")]
+      true  [root done split (child "14")]
+      true  [root (lost done) (assoc split :process 1) (child "14")]
+      ; refused, or asked for too late
+      false [root (failed done :lease-expired) split (child "14")]
+      false [root split (child "14") (assoc-in done [:in :shard] "k")]
+      ; of the parent nothing is known
+      true  [split (child "15")])))
+
+(deftest s1-what-the-lease-clock-tells
+  (let [of-t  #(-> % (assoc-in [:in :shard] "t") (update-in [:in :op-id] str "t"))
+        renew (fn [granted deadline] (assoc (write :renew "a" 1) :out {:granted granted, :deadline deadline}))
+        other #(assoc-in % [:in :op-id] "other")]
+    (are [expected calls] (= expected (apply verdict :S1 calls))
+      false    [(acquire "a" 1 5000 6000) (of-t (acquire "a" 1 4999 6000))]
+      :unknown [(acquire "a" 1 5000 6000) (of-t (acquire "a" 1 5000 6000))]
+      ; they were under way at one time; or the second is the first's answer once more
+      :unknown [[(acquire "a" 1 5000 6000) (of-t (acquire "a" 1 4000 6000))]]
+      :unknown [(acquire "a" 1 1000 2000) (of-t (acquire "a" 2 1500 2500)) (acquire "a" 1 1000 2000)]
+      false    [(acquire "a" 1 1000 1000)]
+      :unknown [(acquire "a" 1 1000 1001)]
+      false    [(acquire "a" 1 1000 3000) (renew 1100 2999)]
+      true     [(acquire "a" 1 1000 3000) (renew 1100 3000)]
+      false    [(acquire "a" 1 1000 3000) (renew 1100 4000) (other (renew 1200 3999))]
+      ; answered in another order than they took effect in
+      true     [(acquire "a" 1 1000 3000) [(renew 1200 4000) (other (renew 1100 3500))]])))

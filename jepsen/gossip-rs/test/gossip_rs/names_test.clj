@@ -59,3 +59,12 @@
     (is (= :unknown valid?))
     (is (= ["run q: a shard s is in each of the runs q, r" "run r: a shard s is in each of the runs q, r"] why))
     (is (nil? (second (judged [root (failed other :run-ended) (acquire "a" 1)]))))))
+
+(deftest what-shows-a-shard-elsewhere-does-not-put-it-there
+  (let [left-out (fn [& calls] (second (judged calls)))
+        claim    (fn [run id] {:f :claim, :in {:run run, :worker "a", :op-id id}, :out {:shard "s"}})]
+    (is (nil? (left-out root (assoc-in (register ["t" nil nil]) [:in :run] "q") (claim "q" "c1"))))
+    (testing "nothing made it: it may be in either"
+      (is (some? (left-out (claim "q" "c1") (claim "r" "c2")))))
+    (is (nil? (left-out (acquire "a" 1) (delete "q")
+                        {:f :read-run, :in {:run "q", :stale? true}, :out {:status :active, :shards [{:shard "s"}]}})))))

@@ -69,3 +69,20 @@ fn ranges_come_from_who_made_the_shard() {
     has_nothing_for!(S7: at("10").lost(), at("30").lost().by(1), checkpoint("a", 1, "20").by(2));
     rejects!(S7: at("30").lost(), at("30").lost().by(1), checkpoint("a", 1, "20").by(2));
 }
+
+#[test]
+fn s7_a_leftmost_child_has_no_cursor_that_nobody_wrote() {
+    let root = || register(&[("s", Some("10"), Some("40"))]);
+    let split = || split_replace(&[("k", Some("10"), Some("20")), ("l", Some("20"), Some("40"))]);
+    let child = |cursor: &str| acquire("b", 1).input("shard", "k").input("op-id", "k1").out("cursor", cursor);
+    let lost = checkpoint("a", 1, "14").lost();
+    rejects!(S7: root(), split(), child("15"));
+    rejects!(S7: root(), checkpoint("a", 1, "14"), split(), child("15"));
+    accepts!(S7: root(), checkpoint("a", 1, "14"), split(), child("14"));
+    accepts!(S7: root(), lost, split().by(1), child("14").by(1));
+    // Refused, or asked for too late.
+    rejects!(S7: root(), checkpoint("a", 1, "14").failed("lease-expired"), split(), child("14"));
+    rejects!(S7: root(), split(), child("14"), checkpoint("a", 1, "14").input("shard", "k"));
+    // Of the parent nothing is known.
+    accepts!(S7: split(), child("15"));
+}

@@ -94,6 +94,27 @@ fn s1_the_lease_two_before_may_reach_furthest() {
     rejects!(S1: acquire_at("a", 1, 0, 9000), acquire_at("b", 2, 10000, 11000), acquire_at("c", 3, 8000, 8500));
 }
 
+#[test]
+fn s1_the_lease_clock_never_goes_back() {
+    let of_t = |call: TestCall| call.input("shard", "t");
+    rejects!(S1: acquire_at("a", 1, 5000, 6000), of_t(acquire_at("a", 1, 4999, 6000)));
+    has_nothing_for!(S1: acquire_at("a", 1, 5000, 6000), of_t(acquire_at("a", 1, 5000, 6000)));
+    // They were under way at one time; or the second is the first's answer once more.
+    has_nothing_for!(S1: vec![acquire_at("a", 1, 5000, 6000), of_t(acquire_at("a", 1, 4000, 6000))]);
+    has_nothing_for!(S1: acquire_at("a", 1, 1000, 2000), of_t(acquire_at("a", 2, 1500, 2500)), acquire_at("a", 1, 1000, 2000));
+}
+
+#[test]
+fn s1_what_is_told_of_a_lease_fits_together() {
+    rejects!(S1: acquire_at("a", 1, 1000, 1000));
+    has_nothing_for!(S1: acquire_at("a", 1, 1000, 1001));
+    rejects!(S1: acquire_at("a", 1, 1000, 3000), renew("a", 1, 1100, 2999));
+    accepts!(S1: acquire_at("a", 1, 1000, 3000), renew("a", 1, 1100, 3000));
+    rejects!(S1: acquire_at("a", 1, 1000, 3000), renew("a", 1, 1100, 4000), renew("a", 1, 1200, 3999));
+    // Answered in another order than they took effect in.
+    accepts!(S1: acquire_at("a", 1, 1000, 3000), vec![renew("a", 1, 1200, 4000), renew("a", 1, 1100, 3500)]);
+}
+
 fn skew(rate_ppm: i64) -> Part {
     Part::Nemesis("skew", Value::map([("n1", Value::map([("wall-ms", 0), ("rate-ppm", rate_ppm)]))]))
 }

@@ -112,3 +112,13 @@ fn s3_of_a_deleted_run_nothing_is_left() {
     accepts!(S3: root(), ended(), delete("r"), read().input("stale?", true));
     accepts!(S3: root(), ended(), delete("r"), read().failed("run-not-found"));
 }
+
+#[test]
+fn what_shows_a_shard_elsewhere_does_not_put_it_there() {
+    let claim = TestCall::new("claim", Value::map([("run", "q"), ("worker", "a"), ("op-id", "c1")])).out("shard", "s");
+    assert!(judged(&parts![root(), of("q", register(&[("t", None, None)])), claim.clone()]).1.is_none());
+    // Nothing made it: it may be in either.
+    assert!(judged(&parts![claim.clone(), claim.input("run", "r").input("op-id", "c2")]).1.is_some());
+    let stale = read_run(vec![leaf("s", "active", None, None)]).input("run", "q").input("stale?", true);
+    assert!(judged(&parts![acquire("a", 1), delete("q"), stale]).1.is_none());
+}

@@ -84,3 +84,33 @@ fn s5_an_answer_is_compared_with_the_one_before_it() {
     assert_eq!(verdict(S5, &parts(2)), Validity::True);
     assert_eq!(verdict(S5, &parts(3)), Validity::False);
 }
+
+#[test]
+fn s5_an_op_id_counts_within_its_run() {
+    let roots = || (register(&[("s", None, None)]), register(&[("t", None, None)]).input("run", "q"));
+    let of_t = || acquire("a", 1).input("shard", "t");
+    let end = |f, run: &str, id: &str| TestCall::new(f, Value::map([("run", run), ("op-id", id)]));
+    let with = |calls: Vec<TestCall>| {
+        let (r, q) = roots();
+        verdict(S5, &[r, q].into_iter().chain(calls).map(Part::One).collect::<Vec<_>>())
+    };
+    assert_eq!(with(vec![acquire("a", 1), of_t()]), Validity::Unknown);
+    let cancelled = || [end("cancel-run", "r", "x"), end("cancel-run", "q", "x")];
+    assert_eq!(with(cancelled().into()), Validity::Unknown);
+    assert_eq!(with(vec![acquire("a", 1), of_t(), acquire("a", 1).out("fence", 2)]), Validity::False);
+    assert_eq!(with(vec![acquire("a", 1), of_t(), acquire("a", 1)]), Validity::True);
+    // That of a deletion counts within the tenant.
+    let deleted = [end("delete-run", "r", "d"), end("delete-run", "q", "d")];
+    assert_eq!(with(cancelled().into_iter().chain(deleted).collect()), Validity::False);
+}
+
+#[test]
+fn s6_that_nothing_is_there_is_an_answer() {
+    let read = |reason| read_run(vec![]).input("node", "n1").last().failed(reason);
+    accepts!(S6: read("run-not-found"));
+    rejects!(S6: read("read-unconfirmed"));
+    // And wrong if nobody deleted it.
+    let delete = TestCall::new("delete-run", Value::map([("run", "r"), ("op-id", "d")]));
+    rejects!(S8: register(&[("s", None, None)]), read("run-not-found"));
+    has_nothing_for!(S8: register(&[("s", None, None)]), delete, read("run-not-found"));
+}

@@ -49,7 +49,8 @@ fn s4_a_parent_ends_where_it_was_cut_last() {
     let cut = || residual("30", "30", Some("40"));
     rejects!(S4: root(), cut(), parts("40"));
     rejects!(S4: root(), cut(), residual("20", "20", Some("40")).input("op-id", "other"));
-    accepts!(S4: root(), cut(), residual("28", "28", Some("30")).input("op-id", "other"));
+    let second = residual("28", "28", Some("30")).out("residual", range("s~2", Some("28"), Some("30")));
+    accepts!(S4: root(), cut(), second.input("op-id", "other"));
     // The same split, answered twice.
     accepts!(S4: root(), cut(), cut());
     // A cut that is under way, or was never answered, may have come first or not.
@@ -68,8 +69,19 @@ fn s4_leaves_tile_the_roots() {
     rejects!(S4: roots(), read_run(vec![s()]));
     rejects!(S4: roots(), read_run(vec![]));
     rejects!(S4: roots(), read_run(vec![s(), leaf("t", "split", Some("40"), None)]));
-    accepts!(S4: roots(), read_run(vec![s(), leaf("t", "split", Some("40"), None),
-        leaf("t~1", "active", Some("40"), Some("60")), leaf("t~2", "active", Some("60"), None)]));
+    let children = || {
+        read_run(vec![
+            s(),
+            leaf("t", "split", Some("40"), None),
+            leaf("t~1", "active", Some("40"), Some("60")),
+            leaf("t~2", "active", Some("60"), None),
+        ])
+        .by(1)
+    };
+    let lost_split = || write("split-replace", "a", 1).input("shard", "t").lost();
+    accepts!(S4: roots(), lost_split(), children());
+    rejects!(S4: roots(), children());
+    rejects!(S4: roots(), children(), lost_split());
     rejects!(S4: roots(), read_run(vec![s(), leaf("t", "active", Some("3f"), None)]));
     rejects!(S4: roots(), read_run(vec![s(), leaf("t", "active", Some("4000"), None)]));
     rejects!(S4: register(&[("s", Some("10"), Some("40"))]), read_run(vec![leaf("s", "active", Some("10"), Some("41"))]));
@@ -104,4 +116,49 @@ fn s4_no_two_roots_of_a_run_overlap() {
     has_nothing_for!(S4: root("s", Some("10"), Some("30")), root("t", Some("20"), Some("40")).failed("shard-overlap"));
     has_nothing_for!(S4: root("s", Some("10"), Some("30")), root("t", Some("20"), Some("40")).lost());
     has_nothing_for!(S4: root("s", Some("10"), Some("30")), root("t", Some("20"), Some("40")).input("run", "other"));
+}
+
+#[test]
+fn s4_a_shard_is_where_it_was_made() {
+    let other = || register(&[("t", None, None)]).input("run", "q");
+    let claim = |run: &str, shard: &str| {
+        let asked = Value::map([("run", run), ("worker", "a"), ("op-id", "c1")]);
+        TestCall::new("claim", asked).out("shard", shard).out("fence", 1)
+    };
+    let root = || register(&[("s", None, None)]);
+    rejects!(S4: root(), other(), claim("q", "s"));
+    has_nothing_for!(S4: root(), other(), claim("q", "t"));
+    // A lost split may have made what nothing else made.
+    let lost_split = || write("split-replace", "a", 1).lost();
+    has_nothing_for!(S4: root(), lost_split(), claim("r", "x").by(1));
+    rejects!(S4: root(), other(), lost_split(), claim("r", "t").by(1));
+    rejects!(S4: root(), other(), lost_split(), claim("q", "x").by(1));
+    // The parent's own split was lost, so that nobody tells its run.
+    let grandchild = split_replace(&[("x", None, Some("10")), ("y", Some("10"), None)]).input("shard", "k");
+    accepts!(S4: root(), lost_split(), grandchild.input("cuts", vec!["10"]).by(1), claim("r", "x").by(1));
+    // Nobody was told that the run was made.
+    has_nothing_for!(S4: root().lost(), claim("r", "x").by(1));
+}
+
+#[test]
+fn s4_a_name_is_given_once() {
+    let root = |id: &str| register(&[("s", None, Some("40"))]).input("op-id", id);
+    has_nothing_for!(S4: root("1"), root("1"));
+    has_nothing_for!(S4: root("1"), root("2").lost());
+    rejects!(S4: root("1"), root("2"));
+    rejects!(S4: split_replace(&[("k", None, Some("10")), ("k", Some("10"), None)]));
+    rejects!(S4: split_replace(&[("k", None, Some("10")), ("s", Some("10"), None)]));
+    rejects!(S4: register(&[("s", Some("40"), Some("40"))]));
+}
+
+#[test]
+fn s5_an_answer_is_to_what_was_asked() {
+    has_nothing_for!(S5: register(&[("s", Some("10"), Some("40"))]), acquire("a", 1));
+    rejects!(S5: acquire("a", 1).out("worker", "b"));
+    rejects!(S5: acquire("a", 1).out("shard", "t"));
+    rejects!(S5: checkpoint("a", 1, "20").out("fence", 2));
+    rejects!(S5: register(&[("s", None, None)]).out("shards", vec![range("s", None, Some("40"))]));
+    // An unpark makes a fence of its own, and a claim is asked for no shard.
+    let unpark = TestCall::new("unpark", Value::map([("shard", "s"), ("op-id", "u")]));
+    has_nothing_for!(S5: unpark.out("fence", 2));
 }

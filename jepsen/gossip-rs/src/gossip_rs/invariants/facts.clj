@@ -2,6 +2,7 @@
   "What several judges need to know of a history: which calls touched a shard, when an operation may have taken effect,
   which leases were granted, which ranges shards were given. Derived once, from client calls alone."
   (:require [clojure.string :as str]
+            [gossip-rs.errors :as errors]
             [gossip-rs.history :as h]))
 
 (def grants #{:acquire :claim})
@@ -53,30 +54,37 @@
   [cursor]
   (if (map? cursor) (:key cursor) cursor))
 
-(defn- op-id [call] (:op-id (:in call)))
+(defn run-of
+  "The run that a call is about, as far as it is known."
+  [{:keys [runs]} {:keys [in] :as call}]
+  (or (:run in) (get runs (h/shard-of call))))
 
-(defn first-tries
-  "For each op id, the invocation of the first call that carried it and may have taken effect. A replayed answer proves an
-  effect at some moment since then, not since the replay was asked for."
-  [calls]
+(defn operation
+  "Which operation a call is a try of. An op id counts within its run, that of a deletion within its tenant, since the run is gone
+  (`docs/protocol.md`, *The order of checks*); a history is of one tenant. Where nobody tells the run of a shard, the id counts
+  within the shard: the same id on another may be of another run."
+  [facts {:keys [f in index] :as call}]
+  (cond (nil? (:op-id in))  index
+        (= :delete-run f)   [:deletion (:op-id in)]
+        :else               [(if-let [run (run-of facts call)] [:run run] [:shard (h/shard-of call)]) (:op-id in)]))
+
+(defn- first-tries
+  "For each operation, the invocation of the first call that is a try of it and may have taken effect. A replayed answer proves
+  an effect at some moment since then, not since the replay was asked for."
+  [facts calls]
   (persistent!
     (reduce (fn [m call]
-              (let [id (op-id call)]
-                (if (and id (not (h/failed? call)) (nil? (get m id)))
-                  (assoc! m id (:index call))
+              (let [operation (operation facts call)]
+                (if (and (not (h/failed? call)) (nil? (get m operation)))
+                  (assoc! m operation (:index call))
                   m)))
             (transient {})
             calls)))
 
 (defn effect-from
   "The earliest place in the history where the call's effect may stand."
-  [{:keys [first-tries]} call]
-  (get first-tries (op-id call) (:index call)))
-
-(defn run-of
-  "The run that a call is about, as far as it is known."
-  [{:keys [runs]} {:keys [in] :as call}]
-  (or (:run in) (get runs (h/shard-of call))))
+  [{:keys [first-tries] :as facts} call]
+  (get first-tries (operation facts call) (:index call)))
 
 (defn- leases
   "The leases granted on a shard: one for each distinct grant, with what became of them. `:deadline` is the latest that a
@@ -84,7 +92,7 @@
   [calls]
   (let [granted (->> calls
                      (filter #(and (grants (:f %)) (h/ok? %) (:fence (:out %))))
-                     (group-by #(or (op-id %) (:index %)))
+                     (group-by #(or (:op-id (:in %)) (:index %)))
                      vals
                      (map (fn [tries] (assoc (apply min-key :end tries) :answers tries))))
         writes  (group-by (comp :fence :in) (filter #(lease-writes (:f %)) calls))]
@@ -126,19 +134,25 @@
      :run   (:run (:in call))
      :call  call}))
 
+(defn- of-parents
+  "The runs with those of split-off shards, whose run is their parent's."
+  [runs made]
+  (reduce (fn [runs {:keys [shard from]}]
+            (if-let [run (and from (nil? (get runs shard)) (get runs from))]
+              (assoc runs shard run)
+              runs))
+          runs
+          made))
+
 (defn- shard-runs
-  "Which run each shard belongs to; a child belongs to its parent's."
+  "Which run each shard belongs to: that of its registration; a child is in its parent's. A shard that nothing made is in the run
+  that a claim of it named."
   [made calls]
-  (let [known (into {} (concat (for [{:keys [shard run]} made :when run] [shard run])
-                               (for [{:keys [out] :as call} calls
-                                     :when (and (= :claim (:f call)) (:shard out) (:run out))]
-                                 [(:shard out) (:run out)])))]
-    (reduce (fn [runs {:keys [shard from]}]
-              (if-let [run (and from (nil? (get runs shard)) (get runs from))]
-                (assoc runs shard run)
-                runs))
-            known
-            made)))
+  (let [registered (of-parents (into {} (for [{:keys [shard run]} made :when run] [shard run])) made)]
+    (-> (reduce (fn [runs {:keys [out]}] (update runs (:shard out) #(or % (:run out))))
+                registered
+                (filter #(and (= :claim (:f %)) (:shard (:out %)) (:run (:out %))) calls))
+        (of-parents made))))
 
 (defn- ranges
   "The range of each shard, [start end]. An answered maker beats those that were never answered; where several of these
@@ -156,15 +170,16 @@
   [ops]
   (let [calls    (h/calls ops)
         by-shard (group-by h/shard-of (filter h/shard-of calls))
-        made     (registered calls)]
+        made     (registered calls)
+        runs     (shard-runs made calls)]
     {:ops         ops
      :calls       calls
      :by-shard    by-shard
      :leases      (into {} (map (fn [[shard calls]] [shard (vec (leases calls))])) by-shard)
-     :first-tries (first-tries calls)
+     :first-tries (first-tries {:runs runs} calls)
      :made        (vec made)
      :ranges      (ranges made)
-     :runs        (shard-runs made calls)
+     :runs        runs
      ; Where the first deletion of each run was invoked, of those that may have happened.
      :deleted-from (apply merge-with min {}
                           (for [call calls :when (and (= :delete-run (:f call)) (not (h/failed? call)))]
@@ -178,17 +193,28 @@
          (concat (for [{:keys [shard call]} made :when (h/ok? call)] {shard (:end call)})
                  (for [[shard calls] by-shard, call calls :when (h/ok? call)] {shard (:end call)}))))
 
+(defn may-be-deleted?
+  "Whether a run may have been deleted before a place."
+  [{:keys [deleted-from]} run place]
+  (< (get deleted-from run h/open-end) place))
+
 (defn may-be-gone?
   "Whether a shard's run may have been deleted before a place; of a shard whose run is not known, any run."
-  [{:keys [runs deleted-from]} shard place]
+  [{:keys [runs deleted-from] :as facts} shard place]
   (if-let [run (get runs shard)]
-    (< (get deleted-from run h/open-end) place)
+    (may-be-deleted? facts run place)
     (boolean (some #(< % place) (vals deleted-from)))))
 
 (defn fresh?
   "Whether a read promised to show the newest. One that was asked to be stale may show the past."
   [{:keys [in out]}]
   (not (or (:stale in) (:stale? in) (:stale out) (:stale? out))))
+
+(defn finds-nothing?
+  "Whether a read was answered that what it asks for is not there: as much an answer of the group as a record is."
+  [call]
+  (and (h/failed? call)
+       (contains? #{:run-not-found :shard-not-found} (errors/reason-of call))))
 
 (defn final-reads
   "Final reads that were answered and promised to be fresh, one node's or all."

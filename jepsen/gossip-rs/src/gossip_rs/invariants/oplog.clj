@@ -1,15 +1,15 @@
 (ns gossip-rs.invariants.oplog
   "What the service may have forgotten of its answers, as `docs/protocol.md` has it (*How long an answer can be replayed*).
 
-  The answers of `complete`, of splits and of operations on runs stay as long as the run. Those of all other mutations share a
-  ring for each shard: the newest 64, fewer if they would hold more than 256 KiB of ranges and cursors, but always three. An
-  op id whose answer is forgotten is a new request.
+  The answers of `complete`, of splits and of operations on runs stay as long as the run; those of the newest 1,024 deletions
+  longer. Those of all other mutations share a ring for each shard: the newest 64, fewer if they would hold more than 256 KiB of
+  ranges and cursors, but always three. An op id whose answer is forgotten is a new request.
 
-  Whether an answer was forgotten is not in the history, so it is asked whether it *may* have been: whether so many other op
-  ids may have put an answer into the ring between the earliest moment at which the answer may have been put there and the
+  Whether an answer was forgotten is not in the history, so it is asked whether it *may* have been: whether so many other
+  operations may have put an answer into the ring between the earliest moment at which the answer may have been put there and the
   moment in question. A call that was never answered may have done so at any time after its invocation; a claim that never
-  was, in any ring. It is enough to count each op id once: the first that gets into a ring twice must have been forgotten in
-  between, and by so many others.
+  was, in any ring of its run. It is enough to count each op id once: the first that gets into a ring twice must have been
+  forgotten in between, and by so many others.
 
   The bytes are those of the longest range and cursor anywhere in the history, since what a lost grant held is not told. A
   cursor's token stands beside its key, or as the `:ids` that are kept in it."
@@ -23,6 +23,10 @@
 (def always-kept
   "Answers in a ring, however large they are."
   3)
+
+(def kept-deletions
+  "Deletions that a tenant remembers, whatever becomes of the run's name."
+  1024)
 
 (def ring-bytes
   "Bytes of ranges and cursors in a ring."
@@ -65,34 +69,94 @@
       (-> (quot ring-bytes bytes) (max always-kept) (min kept))
       kept)))
 
+(def block
+  "So many calls are looked through one by one."
+  64)
+
+(defn- reach
+  "Of operations and how far they reach, {operation end} and #{[end operation]}, with one more call."
+  [[ends order] [_ end operation]]
+  (let [known (get ends operation -1)]
+    (if (< known end)
+      [(assoc ends operation end) (-> order (disj [known operation]) (conj [end operation]))]
+      [ends order])))
+
+(defn ring
+  "Calls [index end operation], in order of invocation, that may have put an answer into one ring. `:furthest` has, at each whole
+  block of them, the operations up to there that reach furthest, [end operation], one more than are ever asked for. So a question
+  costs the same however many calls there were."
+  [logged]
+  {:logged   (vec logged)
+   :furthest (->> (partition block logged)
+                  (reductions #(reduce reach %1 %2) [{} (sorted-set)])
+                  rest
+                  (mapv (fn [[_ order]] (into [] (take (inc kept)) (rseq order)))))})
+
+(defn- begun
+  "How many of the calls were invoked before a place."
+  [logged until]
+  (loop [low 0, high (count logged)]
+    (if (= low high)
+      low
+      (let [middle (quot (+ low high) 2)]
+        (if (< (first (logged middle)) until)
+          (recur (inc middle) high)
+          (recur low middle))))))
+
+(defn before
+  "Enough of the calls of a ring that were invoked before a place, as [end operation], to tell how many operations reach beyond
+  another one."
+  [{:keys [logged furthest]} until]
+  (let [begun  (begun logged until)
+        blocks (quot begun block)]
+    (concat (when (pos? blocks) (furthest (dec blocks)))
+            (map rest (subvec logged (* blocks block) begun)))))
+
 (defn op-log
-  "What `may-have-forgotten?` needs to know of a history's calls."
-  [calls]
-  (let [calls   (remove h/failed? calls)
+  "What `may-have-forgotten?` needs to know of a history."
+  [{:keys [calls runs] :as facts}]
+  (let [numbers (into {} (map-indexed (fn [i operation] [operation i])) (distinct (map #(facts/operation facts %) calls)))
+        number  #(numbers (facts/operation facts %))
+        calls   (remove h/failed? calls)
         logged  (filter (comp evictable :f) calls)
-        by-ring (group-by h/shard-of logged)]
-    {:rings     (dissoc by-ring nil)
-     :lost      (get by-ring nil)
+        rings   (fn [by calls] (update-vals (group-by by calls) (fn [calls] (ring (map (juxt :index :end number) calls)))))]
+    {:number    number
+     :runs      runs
+     :run-of    #(facts/run-of facts %)
+     :rings     (delay (rings h/shard-of (filter h/shard-of logged)))
+     ; Of each run, as far as it is told: which shard they were granted is not.
+     :lost      (delay (rings (comp :run :in) (remove h/shard-of logged)))
      :deletions (filterv #(= :delete-run (:f %)) calls)
      :size      (delay (ring-size calls))}))
 
-(defn- during?
-  "Whether the call may have taken effect between two places."
-  [from until {:keys [index end]}]
-  (and (< index until) (< from end)))
+(defn- rings-of
+  "The rings that the answer to a call on a run may be in, and the lost claims that may be in one of them. A claim of which nothing
+  is known may have been in that of any shard of its run."
+  [{:keys [rings lost runs]} call run]
+  (let [may-be? #(or (nil? run) (nil? %) (= run %))]
+    (concat (if-let [shard (h/shard-of call)]
+              (keep @rings [shard])
+              (for [[shard ring] @rings :when (may-be? (runs shard))] ring))
+            (for [[other ring] @lost :when (may-be? other)] ring))))
 
 (defn may-have-forgotten?
   "Whether what was answered to `call`, and put into the op log at place `from` or later, may be forgotten at some place
   before `until`."
-  [{:keys [rings lost deletions size]} call from until]
-  (let [; A claim of which nothing is known may have been in the ring of any shard.
-        ring   (concat (if-let [shard (h/shard-of call)] (get rings shard) (mapcat val rings)) lost)
-        others (comp (filter #(during? from until %))
-                     (map #(or (:op-id (:in %)) (:index %)))
-                     (remove #{(:op-id (:in call))})
-                     (distinct)
-                     (take @size))]
-    (boolean
-      (or (some #(during? from until %) deletions)
-          (and (evictable (:f call))
-               (= @size (count (into [] others ring))))))))
+  [{:keys [deletions size number run-of] :as log} call from until]
+  (let [run      (run-of call)
+        own      (number call)
+        deleted? (fn [{:keys [in index end]}]
+                   (and (or (nil? run) (nil? (:run in)) (= run (:run in)))
+                        (< index until)
+                        (< from end)))
+        others   (comp (mapcat #(before % until))
+                       (filter (fn [[end operation]] (and (< from end) (not= own operation))))
+                       (map second)
+                       (distinct)
+                       (take @size))]
+    (if (= :delete-run (:f call))
+      (< kept-deletions (count deletions))
+      (boolean
+        (or (some deleted? deletions)
+            (and (evictable (:f call))
+                 (= @size (count (into [] others (rings-of log call run))))))))))

@@ -5,7 +5,8 @@
   holder gave it up (release, complete, park, split), and then no later grant overlaps it, if the giving up was invoked
   before that grant was answered. A renewal whose answer was lost may have moved the deadline; such a lease's true end is
   unknown and only its last known deadline counts, which a grant may not precede either. The deadline itself is outside:
-  live means `now < deadline`. A lease that had run out cannot be renewed.
+  live means `now < deadline`. A lease that had run out cannot be renewed. The clock itself never goes back
+  (`gossip-rs.invariants.lease-clock`).
 
   As believed: a holder believes from the answer on until `:believed-until`, in the recorder's real time, or until it sent
   what gives the lease up. Sections are what it did in that belief: no section may meet another holder's section or belief. One
@@ -13,7 +14,8 @@
   Judged only while the rates of monotonic clocks were sane: beyond the drift margin beliefs may overlap, and the fence (S2)
   must do."
   (:require [gossip-rs.history :as h]
-            [gossip-rs.invariants.facts :as facts :refer [violation]]))
+            [gossip-rs.invariants.facts :as facts :refer [violation]]
+            [gossip-rs.invariants.lease-clock :as lease-clock]))
 
 (def drift-margin-ppm
   "A holder counts its lease shorter by this much, so that rates off by less cannot make beliefs overlap."
@@ -113,8 +115,9 @@
   [{:keys [leases by-shard] :as facts}]
   (let [sane? (sane-rates? facts)]
     (facts/total
-      (for [[shard leases] leases
-            result (cond-> [(granted-overlaps shard leases)
-                            (late-renewals shard leases)]
-                     sane? (conj (interval-overlaps shard (concat (beliefs leases) (sections (by-shard shard))))))]
-        result))))
+      (cons (lease-clock/check facts)
+            (for [[shard leases] leases
+                  result (cond-> [(granted-overlaps shard leases)
+                                  (late-renewals shard leases)]
+                           sane? (conj (interval-overlaps shard (concat (beliefs leases) (sections (by-shard shard))))))]
+              result)))))

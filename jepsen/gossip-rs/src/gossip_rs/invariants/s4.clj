@@ -9,8 +9,9 @@
 
   No two roots of a run overlap, whether or not anybody reads it: registrations that were answered are held against each other.
   A run need not cover all keys, so that a gap between roots is none. That roots were compared counts for no check: it says
-  nothing of splits."
+  nothing of splits. `gossip-rs.invariants.makers` holds what a run shows against who made it."
   (:require [gossip-rs.history :as h]
+            [gossip-rs.invariants.makers :as makers]
             [gossip-rs.invariants.facts :as facts :refer [bound end<= key< violation]]))
 
 (defn- show
@@ -166,4 +167,4 @@
 (defn check
   [facts]
   (facts/total (cons (facts/tally (concat (check-splits facts) (check-reads facts)))
-                     (check-roots facts))))
+                     (cons (makers/check facts) (check-roots facts)))))

@@ -1,5 +1,5 @@
 (ns gossip-rs.invariants.s5
-  "S5, idempotency: one op id, one effect, one answer.
+  "S5, idempotency: one op id, one effect, one answer. An op id counts within its run (`facts/operation`).
 
   All answers to one op id must agree in what the service said (shard, fence, times on the lease clock, children, cursor);
   only the same request may be answered at all; and once an answer has been given, the same request must not be refused by
@@ -8,6 +8,9 @@
   An answer that the service may have forgotten (`gossip-rs.invariants.oplog`) proves nothing either: its op id is a new
   request then, and the next answer is the one to compare with. An answer to a call was in the op log while that call was
   under way, so that another that comes after it cannot have been put there before that call was invoked.
+
+  An answer is one to what was asked: where it repeats the request it repeats it as it was, with the same shard, worker, fence,
+  roots, cuts.
 
   An op id counts as a check when two of its answers were compared."
   (:require [gossip-rs.errors :as errors]
@@ -59,7 +62,7 @@
            [known call])))
 
 (defn- check-id
-  [log [id calls]]
+  [log [{{id :op-id} :in} :as calls]]
   (when (some h/ok? calls)
     (let [kept                    (answers log calls)
           {:keys [fault call]}    (peek kept)
@@ -70,12 +73,26 @@
             (violation (str "op id " id " was answered, then refused: " (name (errors/reason-of refused)))
                        (:end known) (:end refused))))))
 
+(def ^:private asked
+  "What a request says and its answer repeats."
+  [:run :shard :worker :op-id :shards :cuts :at])
+
+(defn- misanswered
+  "Why an answer is not one to its request."
+  [{:keys [f in out index end] :as call}]
+  (when (h/ok? call)
+    (when-let [k (first (filter #(and (some? (get in %)) (not= (get in %) (get out %)))
+                                (cond-> asked (facts/lease-writes f) (conj :fence))))]
+      (violation (str (name f) " was asked for " k " " (pr-str (get in k)) " and answered for " (pr-str (get out k))) index end))))
+
 (defn check
-  [{:keys [calls]}]
-  (let [log (oplog/op-log calls)]
+  [{:keys [calls] :as facts}]
+  (let [log (oplog/op-log facts)]
     (facts/total
-      (for [[_ tries :as of-id] (group-by (comp :op-id :in) (filter (comp :op-id :in) calls))
-            :when (< 1 (count tries))
-            :let  [fault (check-id log of-id)]]
-        {:checks     (if (or fault (< 1 (count (filter h/ok? tries)))) 1 0)
-         :violations (when fault [fault])}))))
+      (cons
+        {:violations (keep misanswered calls)}
+        (for [[_ tries] (group-by #(facts/operation facts %) calls)
+              :when (< 1 (count tries))
+              :let  [fault (check-id log tries)]]
+          {:checks     (if (or fault (< 1 (count (filter h/ok? tries)))) 1 0)
+           :violations (when fault [fault])})))))

@@ -4,11 +4,12 @@
   Going through the history in order, the *floor* is the highest cursor that an answered call has shown: a checkpoint or
   complete that was accepted, a grant, a fresh read. What may have taken effect only after that moment must not show or
   write less. The leftmost child of a split goes on from its parent's cursor, so that its floor is at least its parent's before
-  the split was invoked. A cursor lies in the range that its shard was made with, and below the point where an earlier
-  residual was split off. A sight with no floor, and no cursor or no range to
-  hold it against, is not counted as a check."
+  the split was invoked; nor can it have one that nobody wrote (`gossip-rs.invariants.origins`). A cursor lies in the range that
+  its shard was made with, and below the point where an earlier residual was split off. A sight with no floor, and no cursor or
+  no range to hold it against, is not counted as a check."
   (:require [gossip-rs.history :as h]
-            [gossip-rs.invariants.facts :as facts :refer [bound cursor-key inside? key< violation]]))
+            [gossip-rs.invariants.facts :as facts :refer [bound cursor-key inside? key< violation]]
+            [gossip-rs.invariants.origins :as origins]))
 
 (defn- sight
   "A cursor that an answered call showed: {:key :call :index, the earliest place it can stem from}."
@@ -52,8 +53,8 @@
 (defn- inherited
   "From the leftmost child of each split to the highest sight of a cursor that its parent had before."
   [{:keys [calls] :as facts} floors]
-  (reduce (fn [known {:keys [out] :as call}]
-            (let [child (first (sort-by #(or (bound (:start %)) "") (:children out)))
+  (reduce (fn [known call]
+            (let [child (origins/leftmost call)
                   floor (floor-at floors known (h/shard-of call) (facts/effect-from facts call))]
               (cond-> known (and child floor) (assoc (:shard child) floor))))
           {}
@@ -84,11 +85,17 @@
         (violation (str "shard " shard ": " (name (:f call)) " has cursor " key " outside of " (pr-str range))
                    (:end call))))))
 
+(defn- unwritten
+  [may-be? shard {:keys [key call]}]
+  (when (and key (not (may-be? shard key (:end call))))
+    (violation (str "shard " shard ": " (name (:f call)) " has cursor " key ", which nobody wrote") (:end call))))
+
 (defn check
   [{:keys [ranges] :as facts}]
   (let [sights    (sights facts)
         floors    (into {} (map (fn [[shard sights]] [shard (floors sights)])) sights)
-        inherited (inherited facts floors)]
+        inherited (inherited facts floors)
+        may-be?   (origins/may-be facts)]
     (facts/total
       (for [[shard sights] sights
             sight          sights
@@ -97,4 +104,5 @@
             :when (or floor (and (:key sight) (contains? ranges shard)))]
         {:checks     1
          :violations (filterv some? [(moved-back shard floor sight)
-                                     (left-range facts shard sight)])}))))
+                                     (left-range facts shard sight)
+                                     (unwritten may-be? shard sight)])}))))

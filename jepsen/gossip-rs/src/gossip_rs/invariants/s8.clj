@@ -3,10 +3,9 @@
 
   Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
   its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
-  must exist, unless their run may have been deleted. An ended run must still be ended. What was acknowledged after a final read was asked proves nothing against it.
-  Only fresh reads are judged: a stale one promises nothing."
-  (:require [gossip-rs.errors :as errors]
-            [gossip-rs.history :as h]
+  must exist, as must their run, unless it may have been deleted. An ended run must still be ended. What was acknowledged after a
+  final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing."
+  (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [cursor-key key< violation]]))
 
 (defn- best
@@ -59,22 +58,32 @@
   [facts]
   (filter (comp :final? :in :call) (facts/records facts)))
 
-(defn- missing-shards
-  "Shards that a final read should have shown."
+(defn- not-found
+  "Final reads that were refused because the shard, or the run, is not there."
   [{:keys [calls runs] :as facts} known]
-  (concat
-    (for [call  calls
-          :when (and (= :read-shard (:f call)) (:final? (:in call)) (h/failed? call) (facts/fresh? call)
-                     (= :shard-not-found (errors/reason-of call)))
-          :let  [exists (known (:shard (:in call)))]
-          :when (and exists (< exists (:index call)) (not (facts/may-be-gone? facts (:shard (:in call)) (:end call))))]
-      (violation (str "shard " (:shard (:in call)) " is gone") exists (:completion call)))
-    (for [call  (facts/final-reads facts :read-run)
-          :let  [there (set (map :shard (:shards (:out call))))]
-          [shard exists] known
-          :when (and (< exists (:index call)) (= (:run (:in call)) (runs shard)))]
-      (when-not (there shard)
-        (violation (str "shard " shard " is gone from run " (:run (:in call))) exists (:end call))))))
+  (let [known-runs (reduce (fn [known [shard exists]]
+                             (if-let [run (runs shard)] (update known run (fnil min exists) exists) known))
+                           {}
+                           known)]
+    (for [{:keys [in] :as call} calls
+          :when (and (:final? in) (facts/fresh? call) (facts/finds-nothing? call))
+          :let  [[what subject exists gone?]
+                 (case (:f call)
+                   :read-shard ["shard" (:shard in) (known (:shard in)) (facts/may-be-gone? facts (:shard in) (:end call))]
+                   :read-run   ["run" (:run in) (known-runs (:run in)) (facts/may-be-deleted? facts (:run in) (:end call))]
+                   nil)]
+          :when (and exists (not gone?) (< exists (:index call)))]
+      (violation (str what " " subject " is gone") exists (:completion call)))))
+
+(defn- missing-shards
+  "Shards that a final read of their run should have shown."
+  [{:keys [runs] :as facts} known]
+  (for [call  (facts/final-reads facts :read-run)
+        :let  [there (set (map :shard (:shards (:out call))))]
+        [shard exists] known
+        :when (and (< exists (:index call)) (= (:run (:in call)) (runs shard)))]
+    (when-not (there shard)
+      (violation (str "shard " shard " is gone from run " (:run (:in call))) exists (:end call)))))
 
 (defn- run-endings
   [{:keys [calls] :as facts}]
@@ -90,11 +99,13 @@
 
 (defn check
   [{:keys [by-shard] :as facts}]
-  (let [acknowledged (into {} (map (fn [[shard calls]] [shard (acknowledged calls)])) by-shard)]
+  (let [known        (facts/known-shards facts)
+        acknowledged (into {} (map (fn [[shard calls]] [shard (acknowledged calls)])) by-shard)]
     (facts/tally
       (concat (mapcat (fn [{:keys [record call]}]
                         (let [shard (or (:shard record) (h/shard-of call))]
                           (some-> (acknowledged shard) (as-> known (lost shard known record call)))))
                       (final-records facts))
-              (missing-shards facts (facts/known-shards facts))
+              (not-found facts known)
+              (missing-shards facts known)
               (run-endings facts)))))
