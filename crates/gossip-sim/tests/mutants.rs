@@ -59,8 +59,7 @@ const ALL: &[Row] = &[
 
 /// By the judge alone. Not here: `ack-before-sync`, `recovery-sees-a-hole`, `vote-not-persisted` and `checksum-unchecked`, which end in a
 /// core that stops or in replicas that differ long before a worker sees anything of it; `lease-length-unchecked`, since
-/// histories do not tell the length that was asked for; `failed-run-undeletable`, since a refusal that is not due proves nothing to a judge;
-/// `split-moves-cursor`, since no rule of the judge bounds an inherited cursor from above.
+/// histories do not tell the length that was asked for; `failed-run-undeletable`, since a refusal that is not due proves nothing to a judge.
 const BLIND: &[Row] = &[
     (M::FenceNotRaisedOnTakeover, Sunny, &["S2"]),
     (M::FenceUnchecked, Sunny, &["L", "S1", "S2"]),
@@ -81,6 +80,7 @@ const BLIND: &[Row] = &[
     (M::EndCountsAsInside, Sunny, &["S4", "S7"]),
     (M::ReleaseForgetsCursor, Sunny, &["S7"]),
     (M::LiveRunDeletable, Sunny, &["S3"]),
+    (M::SplitMovesCursor, Sunny, &["S7"]),
     (M::HolderCountsFromAnswer, Stormy, &["S1"]),
     (M::StaleRead, Stormy, &["L", "S3", "S7"]),
     (M::SnapshotWithoutOpLog, Stormy, &["S2", "S3", "S5"]),
