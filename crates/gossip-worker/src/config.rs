@@ -317,6 +317,10 @@ impl NodeArgs {
             (None, Some(join)) => {
                 let seeds: Vec<String> = join.split(',').map(str::to_owned).collect();
                 seeds.iter().try_for_each(|seed| check_address("--join", seed))?;
+                // With such an address it would be added, and nobody could reach it.
+                if address == listen.to_string() && (listen.ip().is_unspecified() || listen.port() == 0) {
+                    return Err(Invalid::new("--advertise", format!("is missing: nobody can reach {listen}")));
+                }
                 Cluster::Join(seeds)
             }
             _ => return Err(Invalid::new("--peers", "give either --peers or --join")),

@@ -5,9 +5,10 @@ mod cluster;
 mod convert;
 mod error;
 mod leaving;
-mod oversize;
+
 mod runs;
 mod shards;
+mod unread;
 
 pub use arriving::{Arrivals, LARGEST_REQUEST};
 pub use cluster::Cluster;
@@ -104,7 +105,7 @@ fn shown<M: prost::Message>(room: &Held, message: M) -> Response<M> {
 
 /// What each answer goes through on its way out.
 pub fn finished(response: http::Response<Body>) -> http::Response<Body> {
-    leaving::counted(oversize::explain(response))
+    leaving::counted(unread::explain(response))
 }
 
 /// Where consensus here knows no leader, the gossip may have heard of one.

@@ -173,3 +173,19 @@ async fn answers_that_nobody_reads_take_no_more_than_their_budget() {
     until("room", async || page().await.is_ok()).await;
     until("the gauge", async || counted(&metrics, "reads") == Some(0)).await;
 }
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_definitely_and_counted() {
+    let metrics = free_addresses(1).remove(0);
+    let cluster = Cluster::start(1, &["--metrics-listen", &metrics]).await;
+    let mut rude = Rude::connect(&cluster.nodes[0].address, 64 << 10).await;
+    let garbage = [message(4, &[0xff; 4]), message(100, &[1; 10]), vec![0, 0, 0], Vec::new()];
+    for bytes in garbage {
+        let (answer, _body) = rude.begin("/gossip.v1.ShardService/Acquire", bytes.clone(), true).await;
+        let detail = refusal(answer).await.expect("no refusal");
+        assert_eq!((detail.reason.as_str(), detail.definite), ("INVALID_ARGUMENT", true), "{bytes:?}: {detail:?}");
+        assert_eq!(detail.metadata.get("field").map(String::as_str), Some("request"));
+    }
+    let refused = "gossip_operations_total{operation=\"malformed\",outcome=\"INVALID_ARGUMENT\"} 4";
+    assert!(scrape(&metrics).contains(refused), "{}", scrape(&metrics));
+}

@@ -32,6 +32,8 @@ fn flags_that_make_no_sense() {
     refused(&[], 2, "--id: is missing");
     let peers = "n1=127.0.0.1:1,n2=127.0.0.1:2,n3=127.0.0.1:3";
     refused(&["--id", "n9", "--listen", "127.0.0.1:1", "--data", data, "--peers", peers], 2, "n9 is not among --peers");
+    let nowhere = ["--id", "n4", "--listen", "0.0.0.0:7001", "--data", data, "--join", "127.0.0.1:1"];
+    refused(&nowhere, 2, "--advertise: is missing: nobody can reach 0.0.0.0:7001");
     assert!(!fs::exists(data).unwrap(), "a refused start made the data folder");
 }
 
