@@ -1,5 +1,7 @@
 //! The history as the workers see it, in the vocabulary that every judge reads.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use gossip_check::history::{Op as Line, OpType, Process, Value};
 use gossip_core::coordination::{Answer, Command, Op, Range, RunId, RunStatus, ShardView};
 
@@ -48,6 +50,25 @@ impl Recorder {
     /// A fault strikes or ends.
     pub fn nemesis(&mut self, now: Nanos, f: &str, value: Value) {
         self.lines.push(Line::new(Process::Nemesis, OpType::Info, f, value, time(now)));
+    }
+
+    /// Runs that an answered registration shows, without those that may have been deleted.
+    pub fn standing_runs(&self) -> BTreeSet<RunId> {
+        let mut made = BTreeSet::new();
+        // Deletions that were not refused: a lost one may come to pass, and so may one that is still under way.
+        let mut deletions: BTreeMap<RunId, i64> = BTreeMap::new();
+        for line in &self.lines {
+            let name = line.value.get("run").and_then(Value::as_str);
+            let Some(run) = name.and_then(|name| RunId::parse("run", name).ok()) else { continue };
+            match (line.f.as_str(), line.typ) {
+                ("register", OpType::Ok) => drop(made.insert(run)),
+                ("delete-run", OpType::Invoke) => *deletions.entry(run).or_default() += 1,
+                ("delete-run", OpType::Fail) => *deletions.entry(run).or_default() -= 1,
+                _ => {}
+            }
+        }
+        made.retain(|run| deletions.get(run).is_none_or(|count| *count == 0));
+        made
     }
 
     /// The whole history, numbered.
@@ -138,4 +159,28 @@ pub fn run_seen(sent: Value, status: RunStatus, shards: &[ShardView], applied: u
     sent.with("status", Value::keyword(status.name()))
         .with("shards", shards.iter().map(record).collect::<Vec<Value>>())
         .with("applied", number(applied))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_stands_unless_its_deletion_may_have_happened() {
+        let run = |name: &str| Value::map([("run", name)]);
+        let mut history = Recorder::default();
+        for name in ["r0", "r1", "r2", "r3"] {
+            history.invoke(1, 0, "register", run(name));
+            history.ok(2, 0, "register", run(name));
+            history.invoke(3, 0, "delete-run", run(name));
+        }
+        history.ok(4, 0, "delete-run", run("r0"));
+        history.failed(4, 0, "delete-run", run("r1"), "RUN_NOT_ENDED", true);
+        history.failed(4, 0, "delete-run", run("r2"), "TIMEOUT", false);
+        // That of r3 is under way; and of these nobody knows that they were made.
+        history.failed(5, 0, "register", run("r4"), "TIMEOUT", false);
+        history.invoke(5, 0, "register", run("r5"));
+        let standing: Vec<String> = history.standing_runs().iter().map(|run| run.as_str().to_owned()).collect();
+        assert_eq!(standing, ["r1"]);
+    }
 }

@@ -3,9 +3,10 @@
 //! The liveness phase stops in time, so the bound is in the run and not here. Judged from the final reads: each node that was
 //! asked for shards or runs must have answered at least one of these reads (a view or a stale read needs no group; that there is
 //! no such run or shard is an answer, and S8's affair), every shard of a final read must be terminal, and every shard that was
-//! known before the last of them was asked must be in one: of a shard
+//! known before the last of them was asked, whatever that one was about, must be in one: of a shard
 //! that nobody looked at nobody knows that it came to its end. A shard is known by an answer that made it or was about it.
-//! Shards of a run that may have been deleted are not missed.
+//! Shards of a run that may have been deleted are not missed, nor are those of which a final read says that they, or their run,
+//! are not there.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -28,11 +29,14 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
     tally
 }
 
+/// A view is answered without the group, and so is a stale read: neither shows that a node serves.
+fn shows_service(call: &Call<'_>) -> bool {
+    matches!(call.f(), "read-run" | "read-shard") && is_fresh(call)
+}
+
 fn nodes(facts: &Facts<'_>, tally: &mut Tally) {
     let mut asked: BTreeMap<Name<'_>, Vec<&Call<'_>>> = BTreeMap::new();
-    // A view is answered without the group, and so is a stale read: neither shows that a node serves.
-    let serves = |call: &Call<'_>| matches!(call.f(), "read-run" | "read-shard") && is_fresh(call);
-    for call in facts.calls.iter().filter(|c| is_final(c) && serves(c)) {
+    for call in facts.calls.iter().filter(|c| is_final(c) && shows_service(c)) {
         if let Some(node) = call.input("node") {
             asked.entry(name(node)).or_default().push(call);
         }
@@ -46,10 +50,23 @@ fn nodes(facts: &Facts<'_>, tally: &mut Tally) {
 
 /// Shards that are known and in no final read.
 fn never_read(facts: &Facts<'_>, sights: &[Sight<'_>], tally: &mut Tally) {
-    let Some(last) = sights.iter().map(|s| s.call).max_by_key(|c| c.at) else { return };
-    let seen: HashSet<&str> = sights.iter().map(|s| s.shard.as_ref()).collect();
+    let (mut last, mut absent_runs) = (None::<&Call<'_>>, HashSet::new());
+    let mut seen: HashSet<Name<'_>> = sights.iter().map(|s| s.shard.clone()).collect();
+    // In order of invocation. A read that shows no shard bounds what is missed as well, or a service that forgot all is in order.
+    for call in facts.calls.iter().filter(|c| is_final(c) && shows_service(c)) {
+        let absent = refusals::finds_nothing(call);
+        if call.ok() || absent {
+            last = Some(call);
+        }
+        if absent {
+            seen.extend(call.shard());
+            absent_runs.extend(call.input("run").map(name).filter(|_| call.f() == "read-run"));
+        }
+    }
+    let Some(last) = last else { return };
     for (shard, exists) in facts.known_shards() {
-        if last.at < exists || seen.contains(shard.as_ref()) || facts.may_be_gone(&shard, OPEN_END) {
+        let is_answered = seen.contains(&shard) || facts.runs.get(&shard).is_some_and(|run| absent_runs.contains(run));
+        if last.at < exists || is_answered || facts.may_be_gone(&shard, OPEN_END) {
             continue;
         }
         let message = format!("shard {shard} is in no final read");

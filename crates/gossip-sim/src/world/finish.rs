@@ -152,6 +152,10 @@ impl World {
         };
         let Some(finish) = &mut self.finish else { return };
         finish.told = runs.iter().map(|run| run.run.clone()).filter(stands_in_history).collect();
+        // What the service has forgotten it does not list.
+        finish.told.extend(self.history.standing_runs());
+        finish.told.sort();
+        finish.told.dedup();
         finish.open = runs.into_iter().filter(|run| !run.status.is_terminal()).collect();
         if finish.told.is_empty() {
             return self.found_a_run();

@@ -218,7 +218,15 @@
     false [(read-shard {:status :done} :final? true :node "n1")
            (failed (read-shard nil :final? true :node "n2") :deadline-exceeded)]
     true  [(failed (read-shard nil :final? true :node "n1") :overloaded)
-           (read-shard {:status :done} :final? true :node "n1")]))
+           (read-shard {:status :done} :final? true :node "n1")])
+  (testing "nor is it in order that the last reads show nothing at all, or only another run"
+    (let [two   (register ["s" nil "40"] ["t" "40" nil])
+          other (update (read-run [] :final? true) :in assoc :node "n1" :run "q")]
+      (are [expected calls] (= expected (apply verdict :S6 calls))
+        false    [two other]
+        false    [two (failed other :run-not-found)]
+        :unknown [two (failed (update other :in dissoc :node) :read-unconfirmed)]
+        true     [other two]))))
 
 (deftest s7-cursor
   (are [expected calls] (= expected (apply verdict :S7 (register ["s" "10" "40"]) calls))
@@ -370,7 +378,8 @@
     (are [expected reason] (= expected (verdict :S6 (read reason)))
       true  :run-not-found
       false :read-unconfirmed)
-    (testing "and wrong if nobody deleted it"
+    (testing "and wrong if nobody deleted it, which is S8's to say"
+      (is (true? (verdict :S6 (register ["s" nil nil]) (read :run-not-found))))
       (is (false? (verdict :S8 (register ["s" nil nil]) (read :run-not-found))))
       (is (= :unknown (verdict :S8 (register ["s" nil nil]) {:f :delete-run, :in {:run "r", :op-id "d"}} (read :run-not-found)))))))
 

@@ -246,6 +246,12 @@ fn s6_shards_end_and_nodes_serve() {
     rejects!(S6: two(), read("done"));
     accepts!(S6: two().lost(), read("done").by(1));
     accepts!(S6: read("done"), two());
+    // Nor is it in order that the last reads show nothing at all, or only another run.
+    let other = || read_run(vec![]).input("run", "q").last();
+    rejects!(S6: two(), other().input("node", "n1"));
+    rejects!(S6: two(), other().input("node", "n1").failed("run-not-found"));
+    has_nothing_for!(S6: two(), other().failed("read-unconfirmed"));
+    accepts!(S6: other().input("node", "n1"), two());
     accepts!(S6: two(), read("done"), read_run(vec![leaf("s", "done", None, None), leaf("t", "done", None, None)]).last());
 }
 

@@ -109,7 +109,8 @@ fn s6_that_nothing_is_there_is_an_answer() {
     let read = |reason| read_run(vec![]).input("node", "n1").last().failed(reason);
     accepts!(S6: read("run-not-found"));
     rejects!(S6: read("read-unconfirmed"));
-    // And wrong if nobody deleted it.
+    // And wrong if nobody deleted it, which is S8's to say.
+    accepts!(S6: register(&[("s", None, None)]), read("run-not-found"));
     let delete = TestCall::new("delete-run", Value::map([("run", "r"), ("op-id", "d")]));
     rejects!(S8: register(&[("s", None, None)]), read("run-not-found"));
     has_nothing_for!(S8: register(&[("s", None, None)]), delete, read("run-not-found"));
