@@ -8,6 +8,7 @@
             [gossip-rs.client :as client]
             [gossip-rs.db :as gdb]
             [gossip-rs.faults :as faults]
+            [gossip-rs.schedule :as schedule]
             [jepsen.control :as c]
             [jepsen.db :as db]
             [jepsen.nemesis :as nemesis])
@@ -211,7 +212,7 @@
 (defn- heal!
   "Ends every fault, whatever the schedule still had in mind, and brings every node back."
   [test]
-  (reset! (:paused-workers test) #{})
+  (client/resume-workers! test)
   (reset! (:client-faults test) {})
   (all-steps! [["filters" #(mend! test)]
                ["clocks"  #(set-clocks! test (zipmap (:nodes test) (repeat true-time)))]
@@ -234,11 +235,11 @@
     :kill               {:value (kill! test value)}
     :start              {:value (start-all! test)}
     :pause              (do (if (map? value)
-                              (swap! (:paused-workers test) into (:workers value))
+                              (client/pause-workers! test (:workers value) (schedule/longest-fault-ms (:lease-ms test)))
                               (pause! test value))
                             nil)
     :resume             (do (if (map? value)
-                              (reset! (:paused-workers test) #{})
+                              (client/resume-workers! test)
                               (on test (:nodes test) #(db/resume! (:db test) %1 %2)))
                             nil)
     :skew               (do (skew! test value) {:clock-offsets (offsets test value)})

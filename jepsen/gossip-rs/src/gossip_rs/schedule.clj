@@ -55,7 +55,8 @@
   "No fault begins in the last part of the load, so that each can take hold."
   500)
 
-(defn- longest-fault-ms
+(defn longest-fault-ms
+  "No fault is meant to last longer; every pause is shorter by half a second and more."
   [lease-ms]
   (+ (* 2 lease-ms) 500))
 

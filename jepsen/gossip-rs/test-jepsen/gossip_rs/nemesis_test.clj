@@ -41,7 +41,7 @@
 
 (defn- fresh-test
   []
-  {:nodes ["n1" "n2"], :db (->FakeDB), :paused-workers (atom #{}), :client-faults (atom {}), :fault-effects (atom 0)
+  {:nodes ["n1" "n2"], :db (->FakeDB), :lease-ms 100, :paused-workers (atom {}), :client-faults (atom {}), :fault-effects (atom 0)
    :joiners (atom #{}), :up (atom #{"n1" "n2"}), :away (atom #{})})
 
 (defn- act
