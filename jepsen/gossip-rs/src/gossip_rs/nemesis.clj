@@ -48,7 +48,27 @@
           (c/su (doseq [rule (get rules node)]
                   (apply c/exec :iptables rule)))))))
 
+(defn- until-done
+  "Tries f until it does not throw, but no longer than that."
+  [within-ms f]
+  (let [until (+ (System/currentTimeMillis) within-ms)]
+    (loop []
+      (let [result (try [(f)]
+                        (catch Exception e
+                          (if (< until (System/currentTimeMillis))
+                            (throw e)
+                            (do (Thread/sleep 300) nil))))]
+        (if result (first result) (recur))))))
+
 ;; Members
+
+(def ^:private members-within-ms
+  "A node answers who the members are from what it holds."
+  2000)
+
+(def ^:private leads-within-ms
+  "An election, when the leader has just been taken away."
+  3000)
 
 (defn- by-service
   "One call by way of any node that takes it, `home` first."
@@ -58,8 +78,16 @@
          (finally (client/close-nodes! channels)))))
 
 (defn- members
+  "Who belongs to the group, by the leader's word. A node that is fresh or behind may list nobody, and whom the list leaves out
+  is wiped: so there is no answer without a leader that counts itself in."
   [test]
-  (set (map :node (:members (by-service test (first (:nodes test)) "ClusterService/Members" {})))))
+  (let [channels (client/open-nodes test)]
+    (try (let [leader (or (gdb/leader test) (throw (ex-info "nobody leads" {})))
+               listed (set (map :node (:members (client/call-node test channels leader "ClusterService/Members" {} members-within-ms))))]
+           (when-not (listed leader)
+             (throw (ex-info (str leader " leads and does not list itself") {})))
+           listed)
+         (finally (client/close-nodes! channels)))))
 
 (defn- empty!
   "Kills a node and wipes what it has stored."
@@ -94,7 +122,7 @@
 (defn- grow!
   "Brings back, empty, every node that the group does not have, or has since nobody answered its adding. Gives which."
   [test]
-  (let [there (members test)
+  (let [there (until-done leads-within-ms #(members test))
         back  (filterv #(or (not (there %)) (@(:away test) %)) (:nodes test))]
     (doseq [node back]
       (when-not (there node)
@@ -174,18 +202,6 @@
              [node (/ (get-in skews [node :wall-ms] 0) 1000.0)])))
 
 ;; Healing
-
-(defn- until-done
-  "Tries f until it does not throw, but no longer than that."
-  [within-ms f]
-  (let [until (+ (System/currentTimeMillis) within-ms)]
-    (loop []
-      (let [result (try [(f)]
-                        (catch Exception e
-                          (if (< until (System/currentTimeMillis))
-                            (throw e)
-                            (do (Thread/sleep 300) nil))))]
-        (if result (first result) (recur))))))
 
 (def heal-within-ms 60000)
 
