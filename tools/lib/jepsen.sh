@@ -4,6 +4,12 @@
 
 readonly jepsen_store=jepsen/gossip-rs/store
 
+# Seconds that a run may take beside its load: setup, healing, final reads and the judgement. Far more than any needs.
+readonly jepsen_margin=${JEPSEN_MARGIN:-900}
+
+# What ends by itself on the way is given this long before it is cut from outside.
+readonly jepsen_grace=${JEPSEN_GRACE:-60}
+
 # The folder of the newest run that was judged after the marker file was made. `latest` does not serve: a run that crashed
 # leaves it pointing to the one before.
 judged_since() {
@@ -29,12 +35,26 @@ jepsen_run() {
     run_note="harness trouble at the first try${run_note:+; $run_note}"
 }
 
+# time_limit_in OPTIONS...: the seconds of load that they ask for.
+time_limit_in() {
+    while [[ $# -gt 1 && $1 != --time-limit ]]; do shift; done
+    [[ $# -gt 1 ]] || { echo 'jepsen_run: no --time-limit' >&2; return 1; }
+    printf '%s' "$2"
+}
+
 jepsen_try() {
-    local log=$1 marker
+    local log=$1 marker limit within
     shift
+    limit=$(time_limit_in "$@") || exit 255
+    within=$((limit + jepsen_margin))
     marker=$(mktemp) || exit 255
-    jepsen/gossip-rs/bin/run test "$@" >"$log" 2>&1 </dev/null
+    # bin/run ends what runs in the container, which a signal to it would not; the outer bound is for bin/run itself.
+    # In the foreground, so that an interrupt at the terminal still reaches it.
+    JEPSEN_WITHIN=$within timeout --foreground --kill-after="$jepsen_grace" $((within + jepsen_grace)) \
+        jepsen/gossip-rs/bin/run test "$@" >"$log" 2>&1 </dev/null
     run_code=$?
+    # 137: it did not heed the first signal.
+    case $run_code in 124 | 137) run_code=255 && echo "cut off: it did not end within $within s" >>"$log" ;; esac
     run_folder=$(judged_since "$marker")
     rm -f "$marker"
     run_note=

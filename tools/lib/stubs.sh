@@ -2,7 +2,7 @@
 # A checkout in which nothing is built or started, for tools/selftest: the release tools are the real ones, and what they run is
 # a stub that answers from the file `plan`. One line a run: WORKLOAD NEMESIS MUTANT ANSWER...; `-` for no mutant, one answer for
 # each time it is run, the last one from then on. An answer is valid, unknown, crash, lein (no history was judged), late (judged, then a
-# crash), signal (who runs it is told to end), or the violated ids joined by `+`. Runs without a line are valid.
+# crash), hang (never ends by itself), signal (who runs it is told to end), or the violated ids joined by `+`. Runs without a line are valid.
 
 make_world() {
     local world=$1
@@ -106,8 +106,10 @@ stub_run() {
     answer=$(stub_answer "$workload" "$nemesis" "$mutant")
     case $answer in
         crash) echo 'no node answers' && exit 255 ;;
+        hang) exec sleep 300 ;;
         lein) echo 'lein cannot start' && exit 1 ;;
-        signal) kill -TERM "$PPID" && exit 255 ;;
+        # Its parent is what bounds it.
+        signal) kill -TERM "$(ps -o ppid= -p "$PPID" | tr -d ' ')" && exit 255 ;;
     esac
     stub_report "$WORLD/jepsen/gossip-rs/store/$workload-$nemesis/$seed-$RANDOM" "$answer" "$workload"
     case $answer in valid) exit 0 ;; unknown) exit 2 ;; late) exit 255 ;; *) exit 1 ;; esac

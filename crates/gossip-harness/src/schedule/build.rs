@@ -222,7 +222,8 @@ impl Plan {
         length
     }
 
-    /// Two faults at once. What takes a node away hits one node only, so that a majority stays or comes back.
+    /// Two faults at once. The second one, of clocks or clients, takes no node away: so a majority stays, or comes back after a
+    /// kill of all nodes.
     fn combined(&mut self, at: u64) -> u64 {
         let first = match (self.round + self.rng.below(3)) % 6 {
             0 => self.kill(at),

@@ -13,6 +13,7 @@
             [gossip-rs.invariants :as invariants]
             [gossip-rs.invariants.g2 :as g2]
             [gossip-rs.other-judge :as other-judge]
+            [gossip-rs.phases :as phases]
             [gossip-rs.report :as report]
             [gossip-rs.schedule :as schedule]
             [gossip-rs.timeline :as timeline]
@@ -61,10 +62,11 @@
 
 (defn- check-final-reads
   [test ops]
-  (let [{:keys [cancels? views?]} (workload-of test)]
-    (harness/final-reads ops {:nodes  (:nodes test)
-                              :runs   (cond-> [workload/run] cancels? (conj client/side-run))
-                              :views? views?})))
+  (let [{:keys [cancels? deletes? views?]} (workload-of test)]
+    (harness/final-reads ops {:nodes   (:nodes test)
+                              :runs    (cond-> [workload/run] cancels? (conj client/side-run))
+                              :deleted (when deletes? phases/brief-runs)
+                              :views?  views?})))
 
 (defn- check-views
   [test ops]

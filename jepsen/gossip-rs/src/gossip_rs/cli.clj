@@ -122,7 +122,7 @@
             ; Not read to judge a stored run again.
             :contract     (delay (grpc/load-contract (grpc/find-contract repo)))
             :sent           (atom {})
-            :paused-workers (atom #{})
+            :paused-workers (atom {})
             :client-faults  (atom {})
             :fault-effects  (atom 0)
             :up             (atom #{})

@@ -258,11 +258,24 @@
   (let [data (ex-data e)]
     (boolean (and (= ::grpc/error (:type data)) (= :fail (:type (outcome {} data)))))))
 
+(defn pause-workers!
+  "Holds these workers for so long at most. The hold ends by itself, since nothing else may end it: the load's end can cut the
+  resume off, and what comes next waits until every worker is free."
+  [test workers within-ms]
+  (let [until (+ (System/nanoTime) (* 1000000 within-ms))]
+    (swap! (:paused-workers test) into (zipmap workers (repeat until)))))
+
+(defn resume-workers!
+  [test]
+  (reset! (:paused-workers test) {}))
+
 (defn- await-gate
   "Stalls while the nemesis holds this worker, as a process that got no time."
   [test op]
-  (let [thread (mod (:process op) (:concurrency test))]
-    (while (contains? @(:paused-workers test) thread)
+  (let [thread (mod (:process op) (:concurrency test))
+        held?  #(when-let [until (get @(:paused-workers test) thread)]
+                  (pos? (- until (System/nanoTime))))]
+    (while (held?)
       (Thread/sleep 5))))
 
 (defn- first-sent

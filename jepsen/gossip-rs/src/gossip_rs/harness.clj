@@ -26,12 +26,16 @@
                     {:f f, :time time, :error error}))}))
 
 (defn final-reads
-  "{:valid? :missing [[f run node]]}: the final reads that each node owes, and those that were never answered."
-  [ops {:keys [nodes runs views?]}]
-  (let [answered (set (for [{:keys [f in]} (filter h/ok? (h/calls ops))
-                            :when (:final? in)]
+  "{:valid? :missing [[f run node]]}: the final reads that each node owes, and those that were never answered. Of a run that was
+  `deleted` it is an answer as well that it is not there."
+  [ops {:keys [nodes runs deleted views?]}]
+  (let [deleted? (set deleted)
+        gone?    (fn [{:keys [in] :as call}]
+                   (and (h/failed? call) (= :run-not-found (errors/reason-of call)) (deleted? (:run in))))
+        answered (set (for [{:keys [f in] :as call} (h/calls ops)
+                            :when (and (:final? in) (or (h/ok? call) (gone? call)))]
                         [f (:run in) (:node in)]))
-        missing  (vec (remove answered (concat (for [node nodes, run runs] [:read-run run node])
+        missing  (vec (remove answered (concat (for [node nodes, run (concat runs deleted)] [:read-run run node])
                                                (when views? (for [node nodes] [:read-view nil node])))))]
     {:valid?  (if (empty? missing) true :unknown)
      :missing missing}))

@@ -8,6 +8,7 @@
             [gossip-rs.client :as client]
             [gossip-rs.db :as gdb]
             [gossip-rs.faults :as faults]
+            [gossip-rs.schedule :as schedule]
             [jepsen.control :as c]
             [jepsen.db :as db]
             [jepsen.nemesis :as nemesis])
@@ -47,7 +48,27 @@
           (c/su (doseq [rule (get rules node)]
                   (apply c/exec :iptables rule)))))))
 
+(defn- until-done
+  "Tries f until it does not throw, but no longer than that."
+  [within-ms f]
+  (let [until (+ (System/currentTimeMillis) within-ms)]
+    (loop []
+      (let [result (try [(f)]
+                        (catch Exception e
+                          (if (< until (System/currentTimeMillis))
+                            (throw e)
+                            (do (Thread/sleep 300) nil))))]
+        (if result (first result) (recur))))))
+
 ;; Members
+
+(def ^:private members-within-ms
+  "A node answers who the members are from what it holds."
+  2000)
+
+(def ^:private leads-within-ms
+  "An election, when the leader has just been taken away."
+  3000)
 
 (defn- by-service
   "One call by way of any node that takes it, `home` first."
@@ -57,8 +78,16 @@
          (finally (client/close-nodes! channels)))))
 
 (defn- members
+  "Who belongs to the group, by the leader's word. A node that is fresh or behind may list nobody, and whom the list leaves out
+  is wiped: so there is no answer without a leader that counts itself in."
   [test]
-  (set (map :node (:members (by-service test (first (:nodes test)) "ClusterService/Members" {})))))
+  (let [channels (client/open-nodes test)]
+    (try (let [leader (or (gdb/leader test) (throw (ex-info "nobody leads" {})))
+               listed (set (map :node (:members (client/call-node test channels leader "ClusterService/Members" {} members-within-ms))))]
+           (when-not (listed leader)
+             (throw (ex-info (str leader " leads and does not list itself") {})))
+           listed)
+         (finally (client/close-nodes! channels)))))
 
 (defn- empty!
   "Kills a node and wipes what it has stored."
@@ -93,7 +122,7 @@
 (defn- grow!
   "Brings back, empty, every node that the group does not have, or has since nobody answered its adding. Gives which."
   [test]
-  (let [there (members test)
+  (let [there (until-done leads-within-ms #(members test))
         back  (filterv #(or (not (there %)) (@(:away test) %)) (:nodes test))]
     (doseq [node back]
       (when-not (there node)
@@ -174,18 +203,6 @@
 
 ;; Healing
 
-(defn- until-done
-  "Tries f until it does not throw, but no longer than that."
-  [within-ms f]
-  (let [until (+ (System/currentTimeMillis) within-ms)]
-    (loop []
-      (let [result (try [(f)]
-                        (catch Exception e
-                          (if (< until (System/currentTimeMillis))
-                            (throw e)
-                            (do (Thread/sleep 300) nil))))]
-        (if result (first result) (recur))))))
-
 (def heal-within-ms 60000)
 
 (defn all-steps!
@@ -211,7 +228,7 @@
 (defn- heal!
   "Ends every fault, whatever the schedule still had in mind, and brings every node back."
   [test]
-  (reset! (:paused-workers test) #{})
+  (client/resume-workers! test)
   (reset! (:client-faults test) {})
   (all-steps! [["filters" #(mend! test)]
                ["clocks"  #(set-clocks! test (zipmap (:nodes test) (repeat true-time)))]
@@ -234,11 +251,11 @@
     :kill               {:value (kill! test value)}
     :start              {:value (start-all! test)}
     :pause              (do (if (map? value)
-                              (swap! (:paused-workers test) into (:workers value))
+                              (client/pause-workers! test (:workers value) (schedule/longest-fault-ms (:lease-ms test)))
                               (pause! test value))
                             nil)
     :resume             (do (if (map? value)
-                              (reset! (:paused-workers test) #{})
+                              (client/resume-workers! test)
                               (on test (:nodes test) #(db/resume! (:db test) %1 %2)))
                             nil)
     :skew               (do (skew! test value) {:clock-offsets (offsets test value)})

@@ -38,15 +38,6 @@
   [nemesis]
   (contains? #{"partition-random-halves" "partition-random-node" "partition-asymmetric" "membership" "combined"} nemesis))
 
-(defn needs-clock-control?
-  [nemesis]
-  (contains? #{"clock-skew" "clock-skew-strong" "combined"} nemesis))
-
-(defn rates-are-sane?
-  "Whether monotonic rates stay within the drift margin, so that holders' beliefs must not overlap."
-  [nemesis]
-  (not= "clock-skew-strong" nemesis))
-
 (def ^:private lead-in-ms
   "The load runs this long before the first fault."
   1500)
@@ -55,7 +46,8 @@
   "No fault begins in the last part of the load, so that each can take hold."
   500)
 
-(defn- longest-fault-ms
+(defn longest-fault-ms
+  "No fault is meant to last longer; every pause is shorter by half a second and more."
   [lease-ms]
   (+ (* 2 lease-ms) 500))
 
@@ -218,7 +210,8 @@
       clients)))
 
 (defn- combined
-  "Two faults at once. What takes a node away hits one node only, so that a majority stays or comes back."
+  "Two faults at once. The second one, of clocks or clients, takes no node away: so a majority stays, or comes back after a kill
+  of all nodes."
   [{:keys [rng round] :as plan} at]
   (let [fault  (case (rem (+ round (rng/below rng 3)) 6)
                  0 kill

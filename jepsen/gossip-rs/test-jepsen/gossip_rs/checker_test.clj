@@ -10,6 +10,7 @@
             [gossip-rs.history :as h]
             [gossip-rs.invariants :as invariants]
             [gossip-rs.report :as report]
+            [gossip-rs.workload :as workload]
             [jepsen.checker :as checker]
             [jepsen.store :as store])
   (:import (java.nio.file Files)
@@ -149,6 +150,13 @@
       (let [results (verdict (assoc-in passing [:rust :answer :out] (get-in passing [:rust :answer :out])))]
         (is (= :unknown (:valid? results)))
         (is (re-find #"no words" (:error (:report results))))))))
+
+(deftest a-workload-that-deletes-runs-owes-their-final-reads
+  (let [missing (fn [workload] (:missing (#'all/check-final-reads {:workload workload, :nodes ["n1"]} [])))
+        runs    (fn [workload] (set (keep second (missing workload))))]
+    (is (some :deletes? workload/catalogue))
+    (doseq [{:keys [name deletes?]} workload/catalogue]
+      (is (= (boolean deletes?) (contains? (runs name) "brief-3")) name))))
 
 (deftest what-merely-decorates-fails-nothing
   (is (true? (:valid? (checker/check (all/tolerant (reify checker/Checker (check [_ _ _ _] {:valid? false}))) {} [] {})))))

@@ -91,7 +91,7 @@
 
 (deftest an-answer-that-makes-no-sense-is-no-outcome
   (let [client (client/->Client "n1" {})
-        test   {:nodes ["n1"], :concurrency 1, :run "main", :lease-ms 2000, :sent (atom {}), :paused-workers (atom #{})
+        test   {:nodes ["n1"], :concurrency 1, :run "main", :lease-ms 2000, :sent (atom {}), :paused-workers (atom {})
                 :client-faults (atom {}), :fault-effects (atom 0)}
         answer {:shard {:shard "s", :cursor {:key "0a", :token "123"}}}]
     (with-redefs [client/ask (fn [_ _ _] answer), util/relative-time-nanos (constantly 5)]

@@ -1,6 +1,7 @@
 (ns gossip-rs.nemesis-test
   "The nemesis against nodes that are maps: what it says it did, it did."
   (:require [clojure.test :refer [deftest is testing use-fixtures]]
+            [gossip-rs.client :as client]
             [gossip-rs.db :as gdb]
             [gossip-rs.faults :as faults]
             [gossip-rs.grpc :as grpc]
@@ -41,7 +42,7 @@
 
 (defn- fresh-test
   []
-  {:nodes ["n1" "n2"], :db (->FakeDB), :paused-workers (atom #{}), :client-faults (atom {}), :fault-effects (atom 0)
+  {:nodes ["n1" "n2"], :db (->FakeDB), :lease-ms 100, :paused-workers (atom {}), :client-faults (atom {}), :fault-effects (atom 0)
    :joiners (atom #{}), :up (atom #{"n1" "n2"}), :away (atom #{})})
 
 (defn- act
@@ -134,6 +135,42 @@
         (is (not (get-in @*nodes* ["n2" :wiped?])))
         (act :grow nil #'gnemesis/members (constantly #{"n1"}))
         (is (= {:running? true, :wiped? true} (select-keys (get @*nodes* "n2") [:running? :wiped?])))))))
+
+(defn- by-word-of
+  "Redefinitions by which `members` is the real one: this node leads, if any, and lists these members."
+  [real leader listed]
+  [#'gnemesis/members real
+   #'gnemesis/leads-within-ms 0
+   #'gdb/leader         (constantly leader)
+   #'client/open-nodes  (constantly {})
+   #'client/close-nodes! (fn [_])
+   #'client/call-node   (fn [_ _ node method _ _]
+                          (when (= "ClusterService/Members" method)
+                            {:node node, :members (map #(hash-map :node %) (if (= leader node) listed []))}))])
+
+(deftest nobody-is-wiped-on-the-word-of-a-node-that-does-not-count-itself-in
+  (let [real  @#'gnemesis/members
+        grown (fn [leader listed] (apply act :grow nil (by-word-of real leader listed)))]
+    (doseq [[leader listed] [["n2" []] ["n2" ["n1"]] [nil []]]]
+      (is (= :failed (first (:error (grown leader listed)))) (str leader " lists " listed))
+      (is (not-any? :wiped? (vals @*nodes*)))
+      (is (every? :running? (vals @*nodes*))))
+    (testing "n1 is asked for nothing when n2 leads"
+      (is (= [] (:value (grown "n2" ["n1" "n2"]))))
+      (is (not-any? :wiped? (vals @*nodes*))))
+    (testing "whom the leader does not list comes back empty"
+      (is (= ["n1"] (:value (grown "n2" ["n2"]))))
+      (is (= [true nil] (map #(:wiped? (get @*nodes* %)) ["n1" "n2"]))))))
+
+(deftest a-node-is-started-whatever-one-that-lists-nobody-says
+  (let [real    @#'gnemesis/members
+        started (fn [leader listed]
+                  (swap! *nodes* assoc-in ["n1" :running?] false)
+                  (:value (apply act :start nil (by-word-of real leader listed))))]
+    (is (= ["n1"] (started "n2" ["n1" "n2"])))
+    (is (= ["n1"] (started "n2" [])) "as if there were nobody to ask")
+    (is (= ["n1"] (started nil [])))
+    (is (= [] (started "n2" ["n2"])) "the leader says that it was removed")))
 
 (deftest a-node-whose-adding-nobody-answered-is-started-all-the-same
   (binding [*test* (fresh-test)]

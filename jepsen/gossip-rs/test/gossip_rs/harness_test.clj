@@ -41,6 +41,17 @@
     (testing "of each run"
       (is (= 2 (count (:missing (harness/final-reads (apply b/history reads) (update nodes :runs conj "side")))))))))
 
+(deftest every-node-owes-an-answer-about-every-deleted-run
+  (let [nodes   {:nodes ["n1" "n2"], :runs ["main"], :deleted ["brief-0" "brief-1"]}
+        reads   (for [run ["main" "brief-0" "brief-1"], node ["n1" "n2"]] (read-of :read-run node run))
+        check   (fn [calls] (harness/final-reads (apply b/history calls) nodes))
+        with    (fn [i reason] (update (vec reads) i b/failed reason))]
+    (is (= {:valid? true, :missing []} (check reads)) "one that is there yet is judged elsewhere")
+    (is (= {:valid? true, :missing []} (check (with 3 :run-not-found))))
+    (is (= {:valid? :unknown, :missing [[:read-run "brief-0" "n2"]]} (check (with 3 :overloaded))))
+    (is (= {:valid? :unknown, :missing [[:read-run "brief-1" "n1"]]} (check (concat (take 4 reads) (drop 5 reads)))))
+    (is (= [[:read-run "main" "n1"]] (:missing (check (with 0 :run-not-found)))) "nobody deleted it")))
+
 (deftest answers-that-nobody-understands-are-named
   (let [understood (fn [& calls] (harness/understood (apply b/history calls)))]
     (is (= {:valid? true, :unknown-reasons {}, :exceptions {}}
