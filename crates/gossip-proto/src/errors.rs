@@ -179,9 +179,25 @@ impl ErrorDetail {
     }
 }
 
+/// What no row tells: a bug of ours, or a system that failed us. `INTERNAL`, and nobody knows what became of the request. It carries
+/// details all the same, so that nobody on its way takes it for a request that could not be read.
+pub fn broken(message: impl Into<String>) -> Status {
+    let message = message.into();
+    let details = ErrorDetails::with_debug_info(Vec::new(), message.clone());
+    Status::with_error_details(Code::Internal, message, details)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_broken_is_indefinite_and_has_details() {
+        let status = broken("the disk is gone");
+        assert!(!status.details().is_empty());
+        let came = ErrorDetail::from_status(&status);
+        assert_eq!((came.code, came.definite, came.message.as_str()), (Code::Internal, false, "the disk is gone"));
+    }
 
     #[test]
     fn an_error_survives_the_wire() {

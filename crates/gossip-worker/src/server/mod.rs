@@ -5,7 +5,6 @@ mod cluster;
 mod convert;
 mod error;
 mod leaving;
-
 mod runs;
 mod shards;
 mod unread;
@@ -20,7 +19,7 @@ use std::time::{Duration, Instant};
 use gossip_core::consensus::Refusal;
 use gossip_core::coordination::answer::{Query, View};
 use gossip_core::coordination::{Answer, Command, Invalid, Op, OpId, RunId, TenantId, TenantQuery};
-use gossip_proto::errors::ErrorDetail;
+use gossip_proto::errors::{ErrorDetail, broken};
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::http;
@@ -148,7 +147,7 @@ fn command(target: Target<'_>, op: Result<Op, Invalid>) -> Result<Command, Inval
 /// The state machine answered something else than what was asked: a bug of ours, and nothing is known of the outcome.
 fn surprise(what: &impl std::fmt::Debug) -> Status {
     tracing::error!(?what, "an answer of the wrong kind");
-    Status::internal("the state machine answered another question")
+    broken("the state machine answered another question")
 }
 
 fn surprised_view(view: &View) -> Status {

@@ -20,7 +20,7 @@ pub(super) fn explain(response: Response<Body>) -> Response<Body> {
     }
 }
 
-/// Statuses of our own always carry details.
+/// Statuses of our own carry details, those of what is broken too: a mutation may have taken place before that showed.
 fn unread(status: &Status) -> Option<(&'static str, Rejection)> {
     if !status.details().is_empty() {
         return None;
@@ -45,6 +45,7 @@ fn too_large(message: &str) -> Option<Rejection> {
 mod tests {
     use gossip_proto::errors::ErrorDetail;
 
+    use super::super::surprise;
     use super::*;
 
     fn explained(status: Status) -> ErrorDetail {
@@ -70,6 +71,8 @@ mod tests {
     #[test]
     fn what_is_ours_or_of_something_else_stays() {
         assert!(unread(&rejected(Rejection::CursorOutOfRange)).is_none());
+        let detail = explained(surprise(&"an answer to something else"));
+        assert_eq!((detail.code, detail.definite), (Code::Internal, false), "it may have taken place");
         assert!(unread(&Status::unimplemented("")).is_none());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gossip_core::consensus::Members;
-use gossip_proto::errors::ErrorDetail;
+use gossip_proto::errors::{ErrorDetail, broken};
 use gossip_proto::v1;
 use gossip_proto::v1::peer_message::Message as Frame;
 use gossip_proto::v1::peer_service_server::PeerService;
@@ -83,8 +83,8 @@ impl Roster {
         let written = tokio::task::spawn_blocking(move || card.remember(id, life, |id| removed(&core, id)));
         match written.await {
             Ok(Ok(known)) => Ok(known),
-            Ok(Err(error)) => Err(Status::internal(error.to_string())),
-            Err(error) => Err(Status::internal(error.to_string())),
+            Ok(Err(error)) => Err(broken(error.to_string())),
+            Err(error) => Err(broken(error.to_string())),
         }
     }
 }
