@@ -5,25 +5,18 @@
   comes no earlier on it. A lease ends after it begins, and a renewal never takes time from its holder: of the answers about one
   lease those that are later on the clock tell no earlier deadline."
   (:require [gossip-rs.history :as h]
-            [gossip-rs.invariants.facts :as facts :refer [violation]]))
+            [gossip-rs.invariants.facts :as facts :refer [violation]]
+            [gossip-rs.invariants.floors :as floors]))
 
-(defn- highest
-  "A sorted map from a place in the history to the call that had shown the highest time up to there."
-  [calls]
-  (let [calls (sort-by :end calls)]
-    (into (sorted-map)
-          (map vector
-               (map :end calls)
-               (rest (reductions (fn [best call]
-                                   (if (and best (<= (:granted (:out call)) (:granted (:out best)))) best call))
-                                 nil
-                                 calls))))))
+(defn- later?
+  [a b]
+  (> (:granted (:out a)) (:granted (:out b))))
 
 (defn- gone-back
   [facts calls]
-  (let [highest (highest calls)]
+  (let [floors (floors/floors :end later? calls)]
     (for [{:keys [f out end] :as call} calls
-          :let  [before (some-> (first (rsubseq highest < (facts/effect-from facts call))) val)]
+          :let  [before (floors/before floors (facts/effect-from facts call))]
           :when (and before (< (:granted out) (:granted (:out before))))]
       (violation (str "shard " (h/shard-of call) ": " (name f) " came at " (:granted out) ", after the lease clock had shown "
                       (:granted (:out before)))

@@ -7,7 +7,8 @@
   is judged by the first try of its op id. No two grants share a fence, in whatever order they were answered. What has no
   floor below it is not counted as a check."
   (:require [gossip-rs.history :as h]
-            [gossip-rs.invariants.facts :as facts :refer [violation]]))
+            [gossip-rs.invariants.facts :as facts :refer [violation]]
+            [gossip-rs.invariants.floors :as floors]))
 
 (defn- shows-fence?
   "Calls that raise the fence and say so."
@@ -16,32 +17,19 @@
        (or (facts/grants (:f call)) (= :unpark (:f call)))
        (:fence (:out call))))
 
-(defn- floors
-  "A sorted map from a place in the history to the highest fence shown up to there, with the call that showed it."
-  [calls]
-  (->> (filter shows-fence? calls)
-       (sort-by :end)
-       (reductions (fn [best call]
-                     (if (or (nil? best) (< (:fence (:out best)) (:fence (:out call)))) call best))
-                   nil)
-       rest
-       (map vector (sort (map :end (filter shows-fence? calls))))
-       (into (sorted-map))))
-
-(defn- floor-at
-  "The call that showed the highest fence before this place."
-  [floors index]
-  (val (or (first (rsubseq floors < index)) (first {nil nil}))))
+(defn- higher?
+  [a b]
+  (> (:fence (:out a)) (:fence (:out b))))
 
 (defn- check-shard
   [facts shard calls]
-  (let [floors  (floors calls)
+  (let [floors  (floors/floors :end higher? (filter shows-fence? calls))
         results (for [call  calls
                       :when (h/ok? call)
                       :let  [grant? (shows-fence? call)
                              write? (and (facts/lease-writes (:f call)) (:fence (:in call)))]
                       :when (or grant? write?)
-                      :let  [floor (floor-at floors (facts/effect-from facts call))]
+                      :let  [floor (floors/before floors (facts/effect-from facts call))]
                       ; Without a floor there is nothing to compare with, which is no check.
                       :when floor
                       :let  [fence (if grant? (:fence (:out call)) (:fence (:in call)))
@@ -57,9 +45,9 @@
 
 (defn- shared-fences
   "Different operations that were given the same fence."
-  [shard calls]
+  [facts shard calls]
   (for [[fence calls] (group-by (comp :fence :out) (filter shows-fence? calls))
-        :let  [firsts (vals (into {} (map (juxt #(or (:op-id (:in %)) (:index %)) identity)) (reverse calls)))]
+        :let  [firsts (vals (into {} (map (juxt #(facts/operation facts %) identity)) (reverse calls)))]
         :when (< 1 (count firsts))]
     (apply violation (str "shard " shard ": fence " fence " was given " (count firsts) " times") (map :end firsts))))
 
@@ -68,5 +56,5 @@
   (facts/total
     (mapcat (fn [[shard calls]]
               [(check-shard facts shard calls)
-               {:violations (shared-fences shard calls)}])
+               {:violations (shared-fences facts shard calls)}])
             by-shard)))

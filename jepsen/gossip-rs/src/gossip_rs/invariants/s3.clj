@@ -15,13 +15,10 @@
   (when-let [calls (seq (filter h/ok? calls))]
     (apply min-key :end calls)))
 
-(defn- op-key [call]
-  (or (:op-id (:in call)) (:index call)))
-
 (defn- rivals
   "Different operations of which only one may succeed."
-  [what calls]
-  (let [firsts (vals (into {} (map (juxt op-key identity)) (reverse (filter h/ok? calls))))]
+  [facts what calls]
+  (let [firsts (vals (into {} (map (juxt #(facts/operation facts %) identity)) (reverse (filter h/ok? calls))))]
     (when (< 1 (count firsts))
       [(apply violation (str what " was ended " (count firsts) " times: "
                              (pr-str (mapv :f (sort-by :end firsts))))
@@ -34,7 +31,7 @@
         :when (and (h/ok? call)
                    (not (facts/reads (:f call)))
                    (not= :section (:f call))
-                   (not= (op-key end) (op-key call))
+                   (not= (facts/operation facts end) (facts/operation facts call))
                    (< (:end end) (facts/effect-from facts call)))]
     (violation (str what ": " (name (:f call)) " succeeded after " (name (:f end)))
                (:end end) (:end call))))
@@ -75,12 +72,12 @@
                                  ends  (filter #(facts/shard-ends (:f %)) calls)
                                  end   (earliest-end (concat ends (run-ends (runs shard))))]
                          result [(check-one facts (str "shard " shard) end calls (sights shard) facts/terminal?)
-                                 {:violations (rivals (str "shard " shard) ends)}]]
+                                 {:violations (rivals facts (str "shard " shard) ends)}]]
                      result)
         ended      (for [[run ends] run-ends
                          :let   [calls (filter #(run-changes (:f %)) (run-calls run))]
                          result [(check-one facts (str "run " run) (earliest-end ends) calls (run-sights run)
                                             facts/run-terminal?)
-                                 {:violations (rivals (str "run " run) ends)}]]
+                                 {:violations (rivals facts (str "run " run) ends)}]]
                      result)]
     (facts/total (concat shards ended (deletions/check facts)))))

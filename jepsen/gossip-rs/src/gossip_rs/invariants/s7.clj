@@ -9,6 +9,7 @@
   no range to hold it against, is not counted as a check."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [bound cursor-key inside? key< violation]]
+            [gossip-rs.invariants.floors :as floors]
             [gossip-rs.invariants.origins :as origins]))
 
 (defn- sight
@@ -32,19 +33,14 @@
        (group-by first)
        (map (fn [[shard pairs]] [shard (map second pairs)]))))
 
-(defn- floors
-  "A sorted map from a place in the history to the sight of the highest cursor up to there."
-  [sights]
-  (loop [todo (sort-by (comp :end :call) (filter :key sights)), best nil, floors (sorted-map)]
-    (if-let [s (first todo)]
-      (let [best (if (or (nil? best) (key< (:key best) (:key s))) s best)]
-        (recur (rest todo) best (assoc floors (:end (:call s)) best)))
-      floors)))
+(defn- further?
+  [a b]
+  (key< (:key b) (:key a)))
 
 (defn- floor-at
   "The sight of the highest cursor that a shard had, or inherited, before a place."
   [floors inherited shard index]
-  (let [own       (second (first (rsubseq (get floors shard (sorted-map)) < index)))
+  (let [own       (floors/before (get floors shard (sorted-map)) index)
         inherited (get inherited shard)]
     (if (and own inherited)
       (if (key< (:key own) (:key inherited)) inherited own)
@@ -93,7 +89,7 @@
 (defn check
   [{:keys [ranges] :as facts}]
   (let [sights    (sights facts)
-        floors    (into {} (map (fn [[shard sights]] [shard (floors sights)])) sights)
+        floors    (into {} (map (fn [[shard sights]] [shard (floors/floors (comp :end :call) further? (filter :key sights))])) sights)
         inherited (inherited facts floors)
         may-be?   (origins/may-be facts)]
     (facts/total

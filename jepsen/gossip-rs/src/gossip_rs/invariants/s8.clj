@@ -6,29 +6,24 @@
   must exist, as must their run, unless it may have been deleted. An ended run must still be ended. What was acknowledged after a
   final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing."
   (:require [gossip-rs.history :as h]
-            [gossip-rs.invariants.facts :as facts :refer [cursor-key key< violation]]))
+            [gossip-rs.invariants.facts :as facts :refer [cursor-key key< violation]]
+            [gossip-rs.invariants.floors :as floors]))
 
-(defn- best
-  "A sorted map from a place to the best [value place] shown up to there, of [value place] pairs; the greater is the better."
+(defn- highest
+  "Of [value place] pairs; the greater is the better."
   [pairs]
-  (let [pairs (sort-by second pairs)]
-    (into (sorted-map)
-          (map vector (map second pairs) (rest (reductions #(if (and %1 (<= 0 (compare (first %1) (first %2)))) %1 %2) nil pairs))))))
-
-(defn- before
-  [best place]
-  (second (first (rsubseq best < place))))
+  (floors/floors second (fn [[a] [b]] (pos? (compare a b))) pairs))
 
 (defn- acknowledged
   "What the answers say of a shard, each with the place that proves it: fences and cursors up to each place, and its end."
   [shard-calls]
   (let [oks (filter h/ok? shard-calls)]
-    {:fences  (best (for [c oks
-                          :when (and (or (facts/grants (:f c)) (= :unpark (:f c))) (:fence (:out c)))]
-                      [(:fence (:out c)) (:end c)]))
-     :cursors (best (for [c oks
-                          :when (and (facts/cursor-writes (:f c)) (:cursor (:in c)))]
-                      [(cursor-key (:cursor (:in c))) (:end c)]))
+    {:fences  (highest (for [c oks
+                             :when (and (or (facts/grants (:f c)) (= :unpark (:f c))) (:fence (:out c)))]
+                         [(:fence (:out c)) (:end c)]))
+     :cursors (highest (for [c oks
+                             :when (and (facts/cursor-writes (:f c)) (:cursor (:in c)))]
+                         [(cursor-key (:cursor (:in c))) (:end c)]))
      :status  (first (sort-by second (for [c oks
                                            :when (facts/shard-ends (:f c))]
                                        [(case (:f c) :complete :done, :split-replace :split) (:end c)])))}))
@@ -38,8 +33,8 @@
   [shard {:keys [fences cursors status]} record call]
   (let [seen   (facts/status (:status record))
         at     (cursor-key (:cursor record))
-        fence  (before fences (:index call))
-        cursor (before cursors (:index call))]
+        fence  (floors/before fences (:index call))
+        cursor (floors/before cursors (:index call))]
     (cond-> []
       fence
       (conj (when (< (or (:fence record) 0) (first fence))
