@@ -42,6 +42,9 @@ pub(crate) struct Attempt {
 /// after the old one fell, and should not wait for its clients.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// With less time than this no attempt is begun after another: it could end in nothing but silence, and make a call whose failure was
+/// definite an open one.
+const LEAST_TIME: Duration = Duration::from_millis(5);
 
 /// Calls `attempt`, which keeps to its time, until it succeeds, fails for good, or time or tries are over. A failed attempt
 /// tells which address it asked.
@@ -89,6 +92,10 @@ where
         if !wait.is_zero() {
             sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        // Sleep ends later than it was asked to.
+        if end.saturating_duration_since(Instant::now()) < LEAST_TIME {
+            return Err(in_the_end(error, said));
         }
         direction = match (next, hint) {
             (Next::AskLeader | Next::AskAnother, Some(leader)) if leader != address => Direction::To(leader),
@@ -255,5 +262,20 @@ mod tests {
         .await;
         assert_eq!(result.unwrap_err().reason, "OVERLOADED");
         assert_eq!(attempts.get(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_attempt_is_begun_in_which_nobody_could_answer() {
+        let policy = Policy { patience: Duration::from_millis(300), ..POLICY };
+        for _ in 0..500 {
+            let (mut times, mut least) = (0, policy.slice);
+            let result: Result<(), Error> = with_retries(policy, |attempt| {
+                (times, least) = (times + 1, least.min(attempt.time));
+                ready(Err((refusal(UNREACHABLE, true), "n".to_string())))
+            })
+            .await;
+            assert_eq!(result, Err(refusal(UNREACHABLE, true)));
+            assert!(times > 3 && least >= LEAST_TIME, "{times} attempts, one within {least:?}");
+        }
     }
 }
