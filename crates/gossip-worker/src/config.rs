@@ -184,8 +184,14 @@ pub fn check_node_name(field: &str, name: &str) -> Result<(), Invalid> {
 pub fn check_address(field: &str, address: &str) -> Result<(), Invalid> {
     let parts = address.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(['/', ' ', '@']));
     match parts.map(|(_, port)| port.parse::<u16>()) {
-        Some(Ok(port)) if port > 0 => Ok(()),
-        _ => Err(Invalid::new(field, format!("{address:?} must be HOST:PORT"))),
+        Some(Ok(port)) if port > 0 => {}
+        _ => return Err(Invalid::new(field, format!("{address:?} must be HOST:PORT"))),
+    }
+    match address.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_unspecified() => {
+            Err(Invalid::new(field, format!("{address} is an address to listen on, at which nobody can be reached")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -281,15 +287,24 @@ impl NodeArgs {
         }
     }
 
+    /// Says which of the flags that every node needs were not given.
+    fn missing(&self) -> Invalid {
+        let needed =
+            [("--id", self.id.is_none()), ("--listen", self.listen.is_none()), ("--data", self.data.is_none())];
+        let flags: Vec<_> = needed.into_iter().filter_map(|(flag, missing)| missing.then_some(flag)).collect();
+        let verb = if flags.len() == 1 { "is" } else { "are" };
+        Invalid::new(flags.join(", "), format!("{verb} missing (see --help)"))
+    }
+
     /// The settings that these flags mean.
     ///
     /// # Errors
     /// The flag that is at fault, and why.
     pub fn settings(self) -> Result<Settings, Invalid> {
-        let missing = |flag: &str| Invalid::new(flag, "is missing (see --help)");
-        let id = self.id.ok_or_else(|| missing("--id"))?;
-        let listen = self.listen.ok_or_else(|| missing("--listen"))?;
-        let data = self.data.ok_or_else(|| missing("--data"))?;
+        let (Some(id), Some(listen), Some(data)) = (&self.id, self.listen, &self.data) else {
+            return Err(self.missing());
+        };
+        let (id, data) = (id.clone(), data.clone());
         check_node_name("--id", &id)?;
         if let Some(address) = &self.advertise {
             check_address("--advertise", address)?;
@@ -405,7 +420,13 @@ mod tests {
     #[test]
     fn each_mistake_names_its_flag() {
         for (line, start) in [
-            ("w", "--id: is missing"),
+            ("w", "--id, --listen, --data: are missing"),
+            ("w --id n1 --data d", "--listen: is missing"),
+            (
+                "w --id n1 --listen 0.0.0.0:1 --data d --join a:1 --advertise 0.0.0.0:1",
+                "--advertise: 0.0.0.0:1 is an address to",
+            ),
+            ("w --id n1 --listen 0.0.0.0:1 --data d --peers n1=[::]:1", "--peers: [::]:1 is an address to"),
             ("w --id n1 --listen 127.0.0.1:1 --data d", "--peers: give either"),
             (&format!("{THREE} --id n4"), "--id: n4 is not among --peers"),
             (&format!("{THREE} --id n/1"), "--id: \"n/1\" must be"),

@@ -57,7 +57,7 @@ pub struct Global {
     #[arg(long, env = "GOSSIP_TENANT", default_value = "default", global = true)]
     pub tenant: String,
     /// How long to try, waits in line not counted
-    #[arg(long, env = "GOSSIP_TIMEOUT", value_name = "TIME", value_parser = parse::duration, default_value = "10s", global = true)]
+    #[arg(long, env = "GOSSIP_TIMEOUT", value_name = "TIME", value_parser = parse::some_time, default_value = "10s", global = true)]
     pub timeout: Duration,
     /// Ask only this node, once, and do not follow its hints
     #[arg(long, value_name = "HOST:PORT", global = true)]

@@ -11,6 +11,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|e| format!("{e}; write for example 500ms, 30s, 5m"))
 }
 
+/// A time within which something can happen.
+pub(super) fn some_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time.is_zero() { Err("no time at all; write for example 500ms, 30s, 5m".into()) } else { Ok(time) }
+}
+
 pub(super) fn op_id(text: &str) -> Result<u128, String> {
     let right = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let wrong = || format!("expected 32 hexadecimal digits, got {} characters", text.chars().count());
@@ -69,6 +75,13 @@ pub(super) fn shard(text: &str) -> Result<ShardSpec, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_time_is_refused_where_something_must_happen_in_it() {
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        assert!(some_time("0s").unwrap_err().contains("no time"));
+        assert_eq!(some_time("500ms"), Ok(Duration::from_millis(500)));
+    }
 
     #[test]
     fn keys_are_text_or_hexadecimal() {

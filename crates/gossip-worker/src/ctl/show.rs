@@ -81,7 +81,8 @@ pub(super) fn statuses(nodes: &[(String, Result<NodeStatus, gossip_client::Error
 
 /// An endpoint whose node did not answer.
 fn silent_json(endpoint: &str, error: &gossip_client::Error) -> Value {
-    json!({ "endpoint": endpoint, "error": { "reason": error.reason, "message": error.message } })
+    let told = json!({ "reason": error.reason, "definite": error.definite, "message": error.message });
+    json!({ "endpoint": endpoint, "error": told })
 }
 
 fn status_json(endpoint: &str, status: &NodeStatus) -> Value {

@@ -87,4 +87,5 @@ fn a_node_that_does_not_answer_has_a_row_too() {
     assert!(lines[1].starts_with("a:1       n1    leader"), "{}", report.text);
     assert!(lines[2].contains(&down.reason), "{}", report.text);
     assert_eq!(report.json["nodes"][1]["error"]["reason"], json!(down.reason));
+    assert_eq!(report.json["nodes"][1]["error"]["definite"], json!(down.definite));
 }
