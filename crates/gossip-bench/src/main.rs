@@ -23,6 +23,10 @@ use clap::Parser;
 use load::Figures;
 use services::{Etcd, Gossip, Service};
 
+/// What is measured here in this process runs with it in `gossip-sim` and `gossip-verify` too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Speed beside peers, as ratios.
 #[derive(Debug, Parser)]
 struct Options {
