@@ -52,11 +52,16 @@
   (cu/write-file! (str "wall_offset_ms=" wall-ms "\nrate=" (format "%.6f" (/ rate-ppm 1e6)) "\n") (str clock ".new"))
   (c/exec :mv (str clock ".new") clock))
 
+(def ^:private if-alive
+  "Shell: the function `alive` says whether this node's process is there, stopped or not. A zombie is none, nor is one that ends
+  while it is looked at."
+  (str "alive() { for p in $(pgrep -x gossip-worker); do "
+       "grep -qs '^State:.[^ZX]' /proc/$p/status && return 0; done; return 1; }; "))
+
 (defn running?
-  "Whether this node's process is there, stopped or not. A zombie is none."
+  "Whether this node's process is there."
   []
-  (= "yes" (c/exec :bash :-c (str "for p in $(pgrep -x gossip-worker); do "
-                                  "grep -q '^State:.[ZX]' /proc/$p/status || { echo yes; exit; }; done; echo no"))))
+  (= "yes" (c/exec :bash :-c (str if-alive "if alive; then echo yes; else echo no; fi"))))
 
 (defn- note-death!
   "A node that ought to run and does not."
@@ -112,7 +117,7 @@
   (c/exec :iptables :-F :-w))
 
 (def ^:private gone-within-s
-  "A killed process that is still there after this time never goes: a disk that hangs, or nobody who reaps it."
+  "A killed process that is still there after this time never goes: a disk that hangs."
   30)
 
 (defn- upload!
@@ -152,7 +157,7 @@
       (note-death! test node)
       (swap! (:up test) disj node)
       (c/exec :timeout gone-within-s
-              :bash :-c "pkill -KILL -x gossip-worker; while pgrep -x gossip-worker >/dev/null; do sleep 0.02; done")
+              :bash :-c (str if-alive "pkill -KILL -x gossip-worker; while alive; do sleep 0.02; done"))
       (c/exec :rm :-f pidfile))
     :killed)
 
