@@ -78,19 +78,24 @@
   (try (client/call-node test channels node "ClusterService/Status" {} 1000)
        (catch clojure.lang.ExceptionInfo _ nil)))
 
+(defn- serves-before?
+  "Whether this node serves before that time, asking from here."
+  [test channels node until]
+  (loop []
+    (cond (:ready (status test channels node))        true
+          (< until (System/currentTimeMillis))        false
+          :else (do (grpc/reconnect-soon! (get channels node))
+                    (Thread/sleep 100)
+                    (recur)))))
+
 (defn await-serving!
-  "Waits until these nodes serve, asking from here; throws when one does not in time."
+  "Waits until these nodes serve; throws, with all that do not, when some do not in time."
   [test nodes within-ms]
   (let [channels (client/open-nodes test)
         until    (+ (System/currentTimeMillis) within-ms)]
-    (try (doseq [node nodes]
-           (loop []
-             (when-not (:ready (status test channels node))
-               (when (< until (System/currentTimeMillis))
-                 (throw (ex-info (str node " does not serve within " within-ms " ms") {:type ::not-serving, :node node})))
-               (grpc/reconnect-soon! (get channels node))
-               (Thread/sleep 100)
-               (recur))))
+    (try (when-let [silent (seq (remove #(serves-before? test channels % until) nodes))]
+           (throw (ex-info (str (str/join ", " silent) (if (next silent) " do" " does") " not serve within " within-ms " ms")
+                           {:type ::not-serving, :nodes (vec silent)})))
          (finally (client/close-nodes! channels)))))
 
 (defn leader
