@@ -9,6 +9,7 @@
             [gossip-rs.nemesis :as nemesis]
             [gossip-rs.options :as options]
             [gossip-rs.phases :as phases]
+            [gossip-rs.remote :as remote]
             [gossip-rs.report :as report]
             [gossip-rs.rng :as rng]
             [gossip-rs.schedule :as schedule]
@@ -114,6 +115,7 @@
             :addresses    (addresses nodes)
             :os           os/noop
             :net          net/iptables
+            :remote       (remote/ssh)
             :db           (db/db)
             :client       (client/client)
             :nemesis      (nemesis/nemesis)
