@@ -10,6 +10,7 @@
             [gossip-rs.faults :as faults]
             [gossip-rs.grpc :as grpc]
             [gossip-rs.harness :as harness]
+            [gossip-rs.remote :as remote]
             [gossip-rs.schedule :as schedule]
             [jepsen.control :as c]
             [jepsen.db :as db]
@@ -248,15 +249,17 @@
         unmended (into mended started)
         grow     (failure #(until-done heal-within-ms (fn [] (grow! test))))
         serve    (failure #(gdb/await-serving! test nodes heal-within-ms))
-        failed   (cond-> unmended grow (conj ["grow" nil grow]) serve (conj ["serve" nil serve]))]
-    (doseq [[step node e] failed]
-      (warn e "healing:" step node "was not done"))
+        failed   (concat (for [[step node e] unmended] [(str step " of " node) e])
+                         (when grow [["grow" grow]])
+                         (when serve [["serve" serve]]))]
+    (doseq [[what e] failed]
+      (warn e "healing:" what "was not done"))
     (when-let [error (harness/heal-error
                        {:nodes    nodes
                         :unmended (if (every? of-service? (remove nil? [grow serve])) (set (map second unmended)) (set nodes))
                         :grown?   (nil? grow)
                         :silent   (:nodes (ex-data serve))
-                        :said     (for [[step node e] failed] (str step (when node (str " of " node)) ": " (ex-message e)))})]
+                        :said     (for [[what e] failed] (str what ": " (remote/in-words e)))})]
       (throw (ex-info (second error) {:error error} (last (first failed)))))
     ; From now on every node has to run, one among them whose removal nobody had answered.
     (reset! (:up test) (set nodes))))
@@ -297,7 +300,7 @@
   "A step that was not done, or met nothing."
   [op e]
   (warn e (:f op) "was not done")
-  (assoc op :error (or (:error (ex-data e)) [:failed (ex-message e)])))
+  (assoc op :error (or (:error (ex-data e)) [:failed (remote/in-words e)])))
 
 (defrecord Nemesis [running]
   nemesis/Nemesis

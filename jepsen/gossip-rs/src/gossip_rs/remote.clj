@@ -54,6 +54,14 @@
   (download! [this context remote-paths local-path more]
     (within! this :transfer (str "download of " remote-paths) #(core/download! remote context remote-paths local-path more))))
 
+(defn in-words
+  "What an exception of a step says. That of Jepsen's retries, when they give up, is a map of all that SSH was told."
+  [e]
+  (let [{:keys [type host]} (ex-data e)]
+    (if (= :jepsen.control/ssh-failed type)
+      (str host " is not reached by SSH: " (ex-message (util/ex-root-cause e)))
+      (ex-message e))))
+
 (defn bounded
   "A remote whose every call is bound by these limits, with Jepsen's retries and reconnection around it."
   [remote limits]

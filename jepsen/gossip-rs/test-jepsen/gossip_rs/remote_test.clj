@@ -1,6 +1,7 @@
 (ns gossip-rs.remote-test
   "Nodes that take a connection or a command and never answer."
-  (:require [clojure.string :as str]
+  (:require [clj-commons.slingshot :as slingshot]
+            [clojure.string :as str]
             [clojure.test :refer [deftest is testing]]
             [gossip-rs.cli :as cli]
             [gossip-rs.db :as gdb]
@@ -56,6 +57,16 @@
     (is (= :info (:type op)))
     (is (= :failed (first (:error op))))
     (is (re-find #"^n1 did not answer within 200 ms: .*pkill -CONT" (second (:error op))))))
+
+(deftest what-jepsen-gives-up-is-said-in-words
+  (let [broken (reify core/Remote
+                 (connect [this _] this)
+                 (disconnect! [_])
+                 (execute! [_ _ _] (slingshot/throw+ {:type :jepsen.control/ssh-failed, :host "n1", :password "p"}
+                                                     (IllegalStateException. "Not connected"))))
+        e      (error #(core/execute! (core/connect (remote/bounded broken limits) {:host "n1"}) {} {:cmd "true"}))]
+    (is (= "n1 is not reached by SSH: Not connected" (remote/in-words e)))
+    (is (= "other" (remote/in-words (ex-info "other" {}))))))
 
 (deftest a-run-speaks-to-its-nodes-by-it
   (let [{:keys [remote]} (cli/gossip-test {:nodes ["n1" "n2" "n3"], :concurrency 10, :time-limit 60, :rate 40.0, :test-seed 7})]
