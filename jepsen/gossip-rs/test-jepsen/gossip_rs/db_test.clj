@@ -30,24 +30,27 @@
     (is (re-find #"^timeout \d+ bash" (nth lines (place lines "pkill -KILL"))))))
 
 (def ^:private among-processes
-  "Shell: makes a zombie, `dead`, and shows whoever looks for gossip-worker the one process that is named behind."
-  (str "read -r dead < <(bash -c 'sleep 0 & echo $!; exec sleep 5 >/dev/null 2>&1'); "
+  "Shell: makes a zombie, `dead`, and shows whoever looks for gossip-worker the one process that is named behind. A shell reaps its
+  children, so the child ends when the parent is none any more."
+  (str "read -r dead parent < <(bash -c '"
+       "(until [[ $(< /proc/$$/comm) == sleep ]]; do sleep 0.01; done) & echo $! $$; exec sleep 60 >/dev/null 2>&1'); "
+       "trap 'kill $parent' EXIT; "
        "until grep -q '^State:.Z' /proc/$dead/status; do sleep 0.01; done; "
        "pkill() { :; }; pgrep() { echo $seen; }; seen="))
 
 (defn- locally
-  "How the last script of an action ends when it runs here and this process is the node's."
-  [process f]
+  "How the last script of an action ends when it runs here, for so many seconds at most, and this process is the node's."
+  [within-s process f]
   (let [script (atom nil)]
     (with-redefs [c/exec (fn [& words] (when (some #{:bash} words) (reset! script (last words))) "no")]
       (f))
-    (shell/sh "timeout" "2" "bash" "-c" (str among-processes process "; " @script))))
+    (shell/sh "timeout" (str within-s) "bash" "-c" (str among-processes process "; " @script))))
 
 (deftest a-zombie-is-no-process
   (let [kill #(db/kill! (gdb/db) {:up (atom #{})} "n1")]
     (testing "is not waited for"
-      (is (= 0 (:exit (locally "$dead" kill))))
-      (is (= 124 (:exit (locally "$$" kill)))))
+      (is (= 0 (:exit (locally 30 "$dead" kill))))
+      (is (= 124 (:exit (locally 2 "$$" kill)))))
     (testing "does not run"
-      (is (= "no\n" (:out (locally "$dead" gdb/running?))))
-      (is (= "yes\n" (:out (locally "$$" gdb/running?)))))))
+      (is (= "no\n" (:out (locally 30 "$dead" gdb/running?))))
+      (is (= "yes\n" (:out (locally 30 "$$" gdb/running?)))))))
