@@ -13,8 +13,8 @@ help: ## List the commands
 build: ## Build the release binaries
 	$(CARGO) build --release --locked --workspace --bins
 
-verify: build ## The main job: 3 real nodes, lease-exclusivity under pause-random-node, one report (ARGS= passes through)
-	$(BIN)/gossip-verify test --workload lease-exclusivity --nemesis pause-random-node $(ARGS)
+verify: build ## The main job: 3 real nodes, lease-exclusivity under pause-random-node unless ARGS= names others, one report
+	$(BIN)/gossip-verify test $(ARGS)
 
 test: ## All tests; what CI calls
 	tools/test
@@ -25,8 +25,8 @@ sim: ## Simulator: sweep the three levels for about a minute, print the coverage
 maelstrom: ## The Maelstrom table, one report each (ARGS= names of runs); needs maelstrom on PATH or in MAELSTROM
 	CARGO="$(CARGO)" tools/maelstrom $(ARGS)
 
-jepsen: build ## The full-Jepsen tier in containers: up, run, results in jepsen/gossip-rs/store (ARGS= passes through)
-	jepsen/gossip-rs/bin/run test --workload lease-exclusivity --nemesis pause-random-node $(ARGS)
+jepsen: build ## The same with the full-Jepsen tier, in containers: up, run, results in jepsen/gossip-rs/store (ARGS= likewise)
+	jepsen/gossip-rs/bin/run test $(ARGS)
 
 jepsen-doctor: ## What the full-Jepsen tier lacks on this machine, and how to mend it
 	@docker/doctor

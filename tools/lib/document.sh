@@ -89,7 +89,7 @@ write_document() {
         printf '| %s | %s | %s |\n' "$tier" "$(tally "$rows" "$tier")" "$(column_of "$tier" '$7' | awk '{ sum += $1 } END { print sum + 0 }')"
     done
     printf '\nEach row below ends with the command that repeats it at this commit, from the top of the checkout, with `target/release` on `PATH`.\n'
-    printf '`NIGHTLY_SEED=%s tools/signoff %s` repeats all of them.\n' "$(fact 'master seed' "$@")" "$version"
+    printf '`NIGHTLY_SEED=%s tools/signoff %s` repeats all of them where the sizes above are those of the environment.\n' "$(fact 'master seed' "$@")" "$version"
     sections "$rows"
 }
 

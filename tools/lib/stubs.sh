@@ -6,7 +6,7 @@
 
 make_world() {
     local world=$1
-    mkdir -p "$world"/{target/release,path,crates/gossip-harness/src,jepsen/gossip-rs/bin}
+    mkdir -p "$world"/{target/release,path,docker,crates/gossip-harness/src,jepsen/gossip-rs/bin}
     cp -r tools "$world/"
     cp jepsen/gossip-rs/project.clj "$world/jepsen/gossip-rs/"
     cp .gitignore "$world/"
@@ -16,6 +16,7 @@ make_world() {
     stub path/lein 'echo Leiningen 0.0'
     stub path/java 'echo openjdk 0.0'
     stub path/docker 'exit "$(cat "$WORLD/no-docker" 2>/dev/null || echo 0)"'
+    stub docker/compose 'echo openjdk 21.0'
     stub target/release/gossip-sim '[[ ! -e $WORLD/no-seeds ]] || exit 0
         while [[ $1 != --levels ]]; do shift; done
         echo "level $2: seeds 1..101  0 failed, 0 undecided  9 seeds/s  9 x real time  500 operations, 700 applies checked  1.0 s"'

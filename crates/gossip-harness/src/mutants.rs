@@ -47,6 +47,8 @@ pub const ALL: &[Planted] = &[
     row("wall-clock-lease", Kind::LeaseExclusivity, Nemesis::ClockSkew, &["S1"]),
     row("unpark-keeps-fence", Kind::FullLifecycle, Nemesis::None, &["S2", "L"]),
     row("complete-run-ignores-active", Kind::FullLifecycle, Nemesis::None, &["S3", "L"]),
+    // Each brief run is asked to go while it lives.
+    row("live-run-deletable", Kind::FullLifecycle, Nemesis::None, &["S3"]),
     // Runs must end under the hands of those who work on them.
     row("cancel-does-not-fence", Kind::FullLifecycle, Nemesis::None, &["S2", "S3", "L"]),
     row("residual-overlaps", Kind::SplitCorrectness, Nemesis::None, &["S4"]),

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The tiers of nightly that need more than cargo: Maelstrom, and docker for Jepsen. Each is a function that adds its rows.
-# Needs: reports.sh, rows.sh, catalogue.sh, jepsen.sh, tiers/core.sh; the variables of tools/nightly.
+# Needs: reports.sh, rows.sh, catalogue.sh, environment.sh, jepsen.sh, tiers/core.sh; the variables of tools/nightly.
 
 tier_maelstrom() {
     local code name nodes seconds operations nemesis result verdict listed missing
@@ -59,6 +59,12 @@ jepsen_pairs() {
     done
 }
 
+# Jepsen and its plots run in the control container, whose Java and gnuplot are not this machine's.
+note_control() {
+    version 'java in control' docker/compose exec -T control java -version
+    version 'gnuplot in control' docker/compose exec -T control gnuplot --version
+} >>"$out/environment.tsv"
+
 # One pair after the other and not test-all: a pair with trouble of the harness is tried again by itself, and has a row.
 tier_jepsen() {
     local workload nemesis nodes limit seed begun name
@@ -76,6 +82,7 @@ tier_jepsen() {
         printf '%-8s %-22s %-24s %s nodes  seed %-10s %4d s  %s\n' \
             "$run_verdict" "$workload" "$nemesis" "$nodes" "$seed" "$((SECONDS - begun))" "$run_note"
     done 3< <(jepsen_pairs)
+    note_control
 }
 
 # In a few words, from a report: what was violated, else the first of its notes that names a lack.
@@ -98,6 +105,7 @@ tier_jepsen_mutants() {
     JEPSEN_MUTANT_SEED=$master tools/jepsen-mutants 2>&1 | tee "$out/jepsen-mutants.log"
     code=${PIPESTATUS[0]}
     [[ ! -d target/jepsen-mutants ]] || cp -r target/jepsen-mutants "$out/"
+    note_control
     [[ ! -f target/jepsen-mutants/table.md ]] || rows_of_mutants jepsen-mutants target/jepsen-mutants/table.md "JEPSEN_MUTANT_SEED=$master tools/jepsen-mutants"
     reconcile jepsen-mutants "$code"
 }

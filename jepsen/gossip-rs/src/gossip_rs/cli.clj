@@ -9,6 +9,7 @@
             [gossip-rs.nemesis :as nemesis]
             [gossip-rs.options :as options]
             [gossip-rs.phases :as phases]
+            [gossip-rs.remote :as remote]
             [gossip-rs.report :as report]
             [gossip-rs.rng :as rng]
             [gossip-rs.schedule :as schedule]
@@ -114,6 +115,7 @@
             :addresses    (addresses nodes)
             :os           os/noop
             :net          net/iptables
+            :remote       (remote/ssh)
             :db           (db/db)
             :client       (client/client)
             :nemesis      (nemesis/nemesis)
@@ -181,6 +183,18 @@
     (not (options/program? (:bin options)))
     (complain (str "--bin " (:bin options) ": is no executable file: cargo build --release"))))
 
+(def ^:private bug-table
+  "Every bug that can be planted, one a line."
+  (io/file repo "crates/gossip-core/src/mutants.rs"))
+
+(defn- with-bug
+  "Refuses a bug that nobody planted. The nodes would refuse it as well, but only when they start."
+  [{:keys [options] :as parsed}]
+  (let [{:keys [mutant]} options]
+    (cond-> parsed
+      (and mutant (not-any? #{mutant} (if (.isFile bug-table) (options/planted (slurp bug-table)) [])))
+      (complain (str "--mutant " mutant ": no planted bug has this name; they stand in crates/gossip-core/src/mutants.rs")))))
+
 (defn- with-problems
   [{:keys [options] :as parsed} pairs-of]
   (apply complain parsed (options/problems options (pairs-of options))))
@@ -194,7 +208,7 @@
 
 (defn- parse
   [pairs-of parsed]
-  (step-by-step parsed with-nodes with-seed #(with-problems % pairs-of) with-addresses with-binary #(with-contract % repo)))
+  (step-by-step parsed with-nodes with-seed #(with-problems % pairs-of) with-addresses with-bug with-binary #(with-contract % repo)))
 
 (defn- parse-stored
   "Of the options that a stored run was given: its nodes need not answer, nor need its files still be there."

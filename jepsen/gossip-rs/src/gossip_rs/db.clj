@@ -52,11 +52,16 @@
   (cu/write-file! (str "wall_offset_ms=" wall-ms "\nrate=" (format "%.6f" (/ rate-ppm 1e6)) "\n") (str clock ".new"))
   (c/exec :mv (str clock ".new") clock))
 
+(def ^:private if-alive
+  "Shell: the function `alive` says whether this node's process is there, stopped or not. A zombie is none, nor is one that ends
+  while it is looked at."
+  (str "alive() { for p in $(pgrep -x gossip-worker); do "
+       "grep -qs '^State:.[^ZX]' /proc/$p/status && return 0; done; return 1; }; "))
+
 (defn running?
-  "Whether this node's process is there, stopped or not. A zombie is none."
+  "Whether this node's process is there."
   []
-  (= "yes" (c/exec :bash :-c (str "for p in $(pgrep -x gossip-worker); do "
-                                  "grep -q '^State:.[ZX]' /proc/$p/status || { echo yes; exit; }; done; echo no"))))
+  (= "yes" (c/exec :bash :-c (str if-alive "if alive; then echo yes; else echo no; fi"))))
 
 (defn- note-death!
   "A node that ought to run and does not."
@@ -73,19 +78,24 @@
   (try (client/call-node test channels node "ClusterService/Status" {} 1000)
        (catch clojure.lang.ExceptionInfo _ nil)))
 
+(defn- serves-before?
+  "Whether this node serves before that time, asking from here."
+  [test channels node until]
+  (loop []
+    (cond (:ready (status test channels node))        true
+          (< until (System/currentTimeMillis))        false
+          :else (do (grpc/reconnect-soon! (get channels node))
+                    (Thread/sleep 100)
+                    (recur)))))
+
 (defn await-serving!
-  "Waits until these nodes serve, asking from here; throws when one does not in time."
+  "Waits until these nodes serve; throws, with all that do not, when some do not in time."
   [test nodes within-ms]
   (let [channels (client/open-nodes test)
         until    (+ (System/currentTimeMillis) within-ms)]
-    (try (doseq [node nodes]
-           (loop []
-             (when-not (:ready (status test channels node))
-               (when (< until (System/currentTimeMillis))
-                 (throw (ex-info (str node " does not serve within " within-ms " ms") {:type ::not-serving, :node node})))
-               (grpc/reconnect-soon! (get channels node))
-               (Thread/sleep 100)
-               (recur))))
+    (try (when-let [silent (seq (remove #(serves-before? test channels % until) nodes))]
+           (throw (ex-info (str (str/join ", " silent) (if (next silent) " do" " does") " not serve within " within-ms " ms")
+                           {:type ::not-serving, :nodes (vec silent)})))
          (finally (client/close-nodes! channels)))))
 
 (defn leader
@@ -112,7 +122,7 @@
   (c/exec :iptables :-F :-w))
 
 (def ^:private gone-within-s
-  "A killed process that is still there after this time never goes: a disk that hangs, or nobody who reaps it."
+  "A killed process that is still there after this time never goes: a disk that hangs."
   30)
 
 (defn- upload!
@@ -152,7 +162,7 @@
       (note-death! test node)
       (swap! (:up test) disj node)
       (c/exec :timeout gone-within-s
-              :bash :-c "pkill -KILL -x gossip-worker; while pgrep -x gossip-worker >/dev/null; do sleep 0.02; done")
+              :bash :-c (str if-alive "pkill -KILL -x gossip-worker; while alive; do sleep 0.02; done"))
       (c/exec :rm :-f pidfile))
     :killed)
 

@@ -1,12 +1,33 @@
 (ns gossip-rs.harness
   "Whether the run itself was carried out: faults were ended, every node was read at the end, every answer was understood.
   Pure. Trouble of ours is never a violation and never a pass: it is unknown."
-  (:require [gossip-rs.errors :as errors]
+  (:require [clojure.string :as str]
+            [gossip-rs.errors :as errors]
             [gossip-rs.history :as h]))
 
 (def ^:private no-trouble
   "Steps that were done and met nothing. They are no fault that took hold, which is `coverage`'s affair."
   #{:no-effect})
+
+(defn heal-error
+  "What a heal completes with that did not go as it should, or nil: `:not-serving` where the service owed an answer and gave none,
+  else `:heal-failed`.
+
+    :nodes     all of them
+    :unmended  those on which a fault may not be over, for a reason of ours
+    :grown?    whether the group has every node again
+    :silent    those that did not serve within the bound
+    :said      what went wrong, in words
+
+  When all are mended each of them must serve, whatever else the service refused. When some are not, the others must if they are a
+  majority of the group. A group that has not grown again may be one that needs the very nodes that were not mended."
+  [{:keys [nodes unmended grown? silent said]}]
+  (let [mended (remove (set unmended) nodes)
+        owed?  (or (empty? unmended)
+                   (and grown? (< (count nodes) (* 2 (count mended)))))]
+    (when (seq said)
+      [(if (and owed? (some (set silent) mended)) :not-serving :heal-failed)
+       (str/join "; " said)])))
 
 (defn healing
   "How the end of all faults went: {:valid? :error :steps}. A node that does not serve within the bound after every fault was

@@ -8,6 +8,9 @@
             [gossip-rs.client :as client]
             [gossip-rs.db :as gdb]
             [gossip-rs.faults :as faults]
+            [gossip-rs.grpc :as grpc]
+            [gossip-rs.harness :as harness]
+            [gossip-rs.remote :as remote]
             [gossip-rs.schedule :as schedule]
             [jepsen.control :as c]
             [jepsen.db :as db]
@@ -82,10 +85,10 @@
   is wiped: so there is no answer without a leader that counts itself in."
   [test]
   (let [channels (client/open-nodes test)]
-    (try (let [leader (or (gdb/leader test) (throw (ex-info "nobody leads" {})))
+    (try (let [leader (or (gdb/leader test) (throw (ex-info "nobody leads" {:type ::no-word})))
                listed (set (map :node (:members (client/call-node test channels leader "ClusterService/Members" {} members-within-ms))))]
            (when-not (listed leader)
-             (throw (ex-info (str leader " leads and does not list itself") {})))
+             (throw (ex-info (str leader " leads and does not list itself") {:type ::no-word})))
            listed)
          (finally (client/close-nodes! channels)))))
 
@@ -140,13 +143,18 @@
   (set (keep (fn [[node running?]] (when-not running? node))
              (on test (:nodes test) (fn [_ _] (c/su (gdb/running?)))))))
 
+(defn- startable
+  "Nodes that may be started. What was removed comes back by growing only: started now it would be a founder without memory."
+  [test]
+  ; When all are down there is nobody to ask.
+  (let [there (try (members test) (catch Exception _ (set (:nodes test))))]
+    (filterv #(and (there %) (not (@(:away test) %))) (:nodes test))))
+
 (defn- start-all!
-  "Starts what is down. What was removed comes back by growing only: started now it would be a founder without memory."
+  "Starts what is down. Gives which."
   [test]
   (let [down  (down test)
-        ; When all are down there is nobody to ask.
-        there (if (seq down) (try (members test) (catch Exception _ (set (:nodes test)))) #{})
-        nodes (vec (filter #(and (down %) (there %) (not (@(:away test) %))) (:nodes test)))]
+        nodes (if (seq down) (filterv down (startable test)) [])]
     (on test nodes #(db/start! (:db test) %1 %2))
     nodes))
 
@@ -205,39 +213,56 @@
 
 (def heal-within-ms 60000)
 
-(defn all-steps!
-  "Does every one of these steps, [name f], whatever becomes of the others: one node that cannot be reached must not leave
-  the rest cut off. Throws when one threw: with its own reason if it is that a node does not serve, which is the service's
-  affair once all before was done, and else with ours."
-  [steps]
-  (let [failed (into [] (keep (fn [[name f]]
-                                (try (f)
-                                     nil
-                                     (catch Exception e
-                                       (warn e "healing:" name "was not done")
-                                       [name e]))))
-                     steps)
-        [[_ e]] failed]
-    (when e
-      (throw (ex-info (ex-message e)
-                      {:error (if (and (= 1 (count failed)) (= ::gdb/not-serving (:type (ex-data e))))
-                                [:not-serving (ex-message e)]
-                                [:heal-failed (str/join "; " (for [[name e] failed] (str name ": " (ex-message e))))])}
-                      e)))))
+(def ^:private mending
+  "What ends the faults of one node, whatever becomes of the others: [name f], f of test and node."
+  [["filters" (fn [_ _] (c/su (gdb/flush-filters!)))]
+   ["clocks"  (fn [_ _] (c/su (gdb/set-clock! true-time)))]
+   ["resume"  (fn [test node] (db/resume! (:db test) test node))]])
+
+(defn- on-each!
+  "Does a step on each of these nodes by itself: one that cannot be reached must not leave the rest cut off. Gives
+  [step node exception] for each node on which it was not done."
+  [test nodes [step f]]
+  (vec (for [[node e] (on test nodes (fn [test node] (try (f test node) nil (catch Exception e e))))
+             :when e]
+         [step node e])))
+
+(defn- failure
+  "The exception in which f ended, or nil."
+  [f]
+  (try (f) nil (catch Exception e e)))
+
+(defn- of-service?
+  "Whether it is the service that did not do what it was asked for, and not we who could not ask."
+  [e]
+  (contains? #{::grpc/error ::gdb/not-serving ::no-word} (:type (ex-data e))))
 
 (defn- heal!
-  "Ends every fault, whatever the schedule still had in mind, and brings every node back."
+  "Ends every fault, whatever the schedule still had in mind, and brings every node back. Throws when something was not done; the
+  `harness` says whose affair that is."
   [test]
   (client/resume-workers! test)
   (reset! (:client-faults test) {})
-  (all-steps! [["filters" #(mend! test)]
-               ["clocks"  #(set-clocks! test (zipmap (:nodes test) (repeat true-time)))]
-               ["resume"  (fn [] (on test (:nodes test) #(db/resume! (:db test) %1 %2)))]
-               ["start"   #(start-all! test)]
-               ["grow"    #(until-done heal-within-ms (fn [] (grow! test)))]
-               ["serve"   #(gdb/await-serving! test (:nodes test) heal-within-ms)]])
-  ; From now on every node has to run, one among them whose removal nobody had answered.
-  (reset! (:up test) (set (:nodes test))))
+  (let [nodes    (:nodes test)
+        mended   (into [] (mapcat #(on-each! test nodes %)) mending)
+        started  (on-each! test (startable test) ["start" #(db/start! (:db test) %1 %2)])
+        unmended (into mended started)
+        grow     (failure #(until-done heal-within-ms (fn [] (grow! test))))
+        serve    (failure #(gdb/await-serving! test nodes heal-within-ms))
+        failed   (concat (for [[step node e] unmended] [(str step " of " node) e])
+                         (when grow [["grow" grow]])
+                         (when serve [["serve" serve]]))]
+    (doseq [[what e] failed]
+      (warn e "healing:" what "was not done"))
+    (when-let [error (harness/heal-error
+                       {:nodes    nodes
+                        :unmended (if (every? of-service? (remove nil? [grow serve])) (set (map second unmended)) (set nodes))
+                        :grown?   (nil? grow)
+                        :silent   (:nodes (ex-data serve))
+                        :said     (for [[what e] failed] (str what ": " (remote/in-words e)))})]
+      (throw (ex-info (second error) {:error error} (last (first failed)))))
+    ; From now on every node has to run, one among them whose removal nobody had answered.
+    (reset! (:up test) (set nodes))))
 
 (defn- act!
   "Does a step whose value is concrete. Gives what to add to its completion."
@@ -275,7 +300,7 @@
   "A step that was not done, or met nothing."
   [op e]
   (warn e (:f op) "was not done")
-  (assoc op :error (or (:error (ex-data e)) [:failed (ex-message e)])))
+  (assoc op :error (or (:error (ex-data e)) [:failed (remote/in-words e)])))
 
 (defrecord Nemesis [running]
   nemesis/Nemesis

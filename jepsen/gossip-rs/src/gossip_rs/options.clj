@@ -97,7 +97,7 @@
   [[nil "--bin FILE" "The program to upload to each node; also by the environment's BIN"
     :default binary
     :validate [program? "is no executable file: cargo build --release"]]
-   [nil "--mutant NAME" "A bug to plant in every node; the program must be built with the feature `mutants`"]
+   [nil "--mutant NAME" "A bug of gossip-core/src/mutants.rs to plant in every node; the program must have the feature `mutants`"]
    [nil "--leave-db-running" "Leaves the nodes running at the end, for a look at them"
     :default false, :shown "no"]])
 
@@ -235,6 +235,11 @@ that fails, and lists at the end which folders hold what. With one node, pairs t
        "\n\nlein run COMMAND --help explains a command."))
 
 ;; Refusals
+
+(defn planted
+  "The names of all bugs that can be planted, from the text of their table in gossip-core."
+  [table]
+  (mapv second (re-seq #"(?m)^ +[A-Z]\w* = \"([a-z0-9-]+)\",$" table)))
 
 (defn all-nodes
   "Every node that was named, by whichever flag."

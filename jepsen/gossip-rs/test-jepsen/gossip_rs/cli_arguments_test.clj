@@ -45,6 +45,7 @@
                               ["--ssh-private-key" "--ssh-private-key" "/nonexistent"]
                               ["--bin" "--bin" "/nonexistent"]
                               ["--mutannt" "--mutannt" "m"]
+                              ["--mutant" "--nodes" "3" "--mutant" "no-such-bug"]
                               ["full-lifecycle" "full-lifecycle"]]]
     (testing (pr-str arguments)
       (let [[line] (apply refusal "test" arguments)]
@@ -56,6 +57,10 @@
   (is (= ["--concurrency 2: full-lifecycle needs at least 3, of which one watches what the nodes see of each other"
           "--time-limit 6: one fault of combined and its end take up to 7 s"]
          (refusal "test" "--bin" "/bin/sh" "--nodes" "3" "--workload" "full-lifecycle" "--nemesis" "combined" "--concurrency" "2" "--time-limit" "6"))))
+
+(deftest a-bug-that-nobody-planted-is-one-line
+  (is (= ["--mutant fence-uncheckt: no planted bug has this name; they stand in crates/gossip-core/src/mutants.rs"]
+         (refusal "test" "--bin" "/bin/sh" "--nodes" "3" "--mutant" "fence-uncheckt"))))
 
 (deftest a-program-that-is-not-there-is-refused-also-where-no-flag-names-it
   (with-redefs [cli/with-contract (fn [parsed _] parsed)
@@ -80,6 +85,7 @@
 
 (deftest what-makes-sense-is-not-refused
   (is (empty? (refusal "test" "--bin" "/bin/sh" "--nodes" "3")))
+  (is (empty? (refusal "test" "--bin" "/bin/sh" "--nodes" "3" "--mutant" "live-run-deletable")))
   (is (empty? (refusal "test" "--bin" "/bin/sh" "--nodes" "n1" "-n" "n2" "-n" "10.0.0.3" "--concurrency" "2n")))
   (testing "on one node the pairs that need more are left out, unless none is left"
     (is (empty? (refusal "test-all" "--bin" "/bin/sh" "--nodes" "1")))

@@ -3,7 +3,6 @@
   (:require [clojure.test :refer [deftest is testing use-fixtures]]
             [gossip-rs.client :as client]
             [gossip-rs.db :as gdb]
-            [gossip-rs.faults :as faults]
             [gossip-rs.grpc :as grpc]
             [gossip-rs.harness :as harness]
             [gossip-rs.nemesis :as gnemesis]
@@ -22,21 +21,29 @@
 
 (def ^:private ^:dynamic *here* nil)
 
+(defn- here
+  "The node that is spoken to. One that is :unreachable? throws, as SSH does."
+  []
+  (when (get-in @*nodes* [*here* :unreachable?])
+    (throw (ex-info (str *here* " is not reached") {})))
+  *here*)
+
+(defn- become!
+  [k v]
+  (swap! *nodes* assoc-in [(here) k] v))
+
 (defrecord FakeDB []
   db/Kill
-  (kill! [_ _ node] (swap! *nodes* assoc-in [node :running?] false))
-  (start! [_ _ node] (swap! *nodes* assoc-in [node :running?] true))
+  (kill! [_ _ _] (become! :running? false))
+  (start! [_ _ _] (become! :running? true))
   db/Pause
-  (pause! [_ _ node] (swap! *nodes* assoc-in [node :stopped?] true))
-  (resume! [_ _ node] (swap! *nodes* assoc-in [node :stopped?] false)))
+  (pause! [_ _ _] (become! :stopped? true))
+  (resume! [_ _ _] (become! :stopped? false)))
 
 (defn- on-nodes
-  "One node after the other. A node that is :unreachable throws, as SSH does."
+  "One node after the other."
   [test nodes f]
-  (into {} (for [node nodes]
-             (do (when (get-in @*nodes* [node :unreachable?])
-                   (throw (ex-info (str node " is not reached") {})))
-                 [node (binding [*here* node] (f test node))]))))
+  (into {} (for [node nodes] [node (binding [*here* node] (f test node))])))
 
 (def ^:private ^:dynamic *test* nil)
 
@@ -50,17 +57,17 @@
   [f value & {:as redefs}]
   (with-redefs-fn
     (merge {#'c/on-nodes          on-nodes
-            #'c/exec              (fn [& _] "")
-            #'gdb/running?        #(get-in @*nodes* [*here* :running?])
-            #'gdb/stopped?        #(get-in @*nodes* [*here* :stopped?])
-            #'gdb/set-clock!      (fn [_] (when-not (get-in @*nodes* [*here* :deaf?])
-                                            (swap! *nodes* update-in [*here* :readings] inc)))
-            #'gdb/clock-readings  #(get-in @*nodes* [*here* :readings])
+            #'c/exec              (fn [& _] (here) "")
+            #'gdb/running?        #(get-in @*nodes* [(here) :running?])
+            #'gdb/stopped?        #(get-in @*nodes* [(here) :stopped?])
+            #'gdb/set-clock!      (fn [_] (when-not (get-in @*nodes* [(here) :deaf?])
+                                            (swap! *nodes* update-in [(here) :readings] inc)))
+            #'gdb/clock-readings  #(get-in @*nodes* [(here) :readings])
             #'gdb/await-serving!  (fn [& _])
             #'gdb/leader          (constantly "n1")
             #'gnemesis/members    (constantly #{"n1" "n2"})
             #'gnemesis/by-service (fn [& _] {})
-            #'gdb/wipe!           (fn [] (swap! *nodes* assoc-in [*here* :wiped?] true))}
+            #'gdb/wipe!           #(become! :wiped? true)}
            redefs)
     #(nemesis/invoke! (gnemesis/nemesis)
                       (or *test* (fresh-test))
@@ -92,20 +99,53 @@
 
 (deftest a-heal-step-that-throws-does-not-stop-the-others
   (swap! *nodes* update "n2" merge {:running? false, :stopped? true})
-  (let [error (:error (act :heal nil #'faults/packets (fn [_] (throw (ex-info "no iptables" {})))))]
-    (is (= :heal-failed (first error)))
-    (is (re-find #"filters: no iptables" (second error)))
+  (let [error (:error (act :heal nil #'gdb/flush-filters! (fn [] (throw (ex-info "no iptables" {})))))]
+    (is (= [:heal-failed "filters of n1: no iptables; filters of n2: no iptables"] error))
     (is (= {:running? true, :stopped? false} (select-keys (get @*nodes* "n2") [:running? :stopped?]))))
   (testing "the judge takes it for our trouble"
     (is (= :unknown (:valid? (harness/healing [{} {:process :nemesis, :type :info, :f :heal}
                                                {:process :nemesis, :type :info, :f :heal, :error [:heal-failed ""]}]))))))
 
-(deftest a-node-that-does-not-serve-is-the-services-affair-only-if-all-else-was-mended
-  (let [mute (fn [& _] (throw (ex-info "n2 does not serve within 60000 ms" {:type ::gdb/not-serving, :node "n2"})))]
-    (is (= [:not-serving "n2 does not serve within 60000 ms"] (:error (act :heal nil #'gdb/await-serving! mute))))
-    (is (= :heal-failed (first (:error (act :heal nil
-                                            #'gdb/await-serving! mute
-                                            #'faults/packets (fn [_] (throw (ex-info "no iptables" {}))))))))))
+(defn- healed
+  "What a heal of three nodes ends in when these do not serve: a kind of error, or nil."
+  [silent & redefs]
+  (swap! *nodes* update "n3" #(merge {:running? true, :readings 1} %))
+  (binding [*test* (assoc (fresh-test) :nodes ["n1" "n2" "n3"])]
+    (first (:error (apply act :heal nil
+                          #'gnemesis/heal-within-ms 0
+                          #'gnemesis/members        (constantly #{"n1" "n2" "n3"})
+                          #'gdb/await-serving!      (fn [& _]
+                                                      (when (seq silent)
+                                                        (throw (ex-info "silence" {:type ::gdb/not-serving, :nodes silent}))))
+                          redefs)))))
+
+(def ^:private nobody-leads
+  "Redefinitions by which the group has no leader."
+  [#'gnemesis/members @#'gnemesis/members
+   #'gnemesis/leads-within-ms 0
+   #'gdb/leader (constantly nil)
+   #'client/open-nodes (constantly {})
+   #'client/close-nodes! (fn [_])])
+
+(deftest a-service-that-does-not-serve-is-told-whatever-else-it-did-not-do
+  (is (nil? (healed [])))
+  (is (= :not-serving (healed ["n2"])))
+  (testing "it cannot grow when nobody leads"
+    (is (= :not-serving (apply healed ["n1" "n2" "n3"] nobody-leads))))
+  (testing "nor when it answers nothing"
+    (is (= :not-serving (healed ["n1"] #'gnemesis/grow! (fn [_] (throw (ex-info "late" {:type ::grpc/error, :status "UNAVAILABLE"})))))))
+  (testing "that we could not ask is our trouble"
+    (is (= :heal-failed (healed ["n1"] #'gnemesis/grow! (fn [_] (throw (ex-info "ssh" {}))))))))
+
+(deftest a-node-that-we-cannot-reach-excuses-itself-alone
+  (swap! *nodes* assoc "n3" {:unreachable? true})
+  (swap! *nodes* update "n1" merge {:running? false, :stopped? true})
+  (is (= :heal-failed (healed ["n3"])))
+  (is (= {:running? true, :stopped? false} (select-keys (get @*nodes* "n1") [:running? :stopped?])) "the others are mended")
+  (is (= :not-serving (healed ["n1" "n3"])) "n1 and n2 are a majority")
+  (is (= :heal-failed (apply healed ["n1" "n2"] nobody-leads)) "the group may be n2 and n3 alone")
+  (swap! *nodes* assoc-in ["n2" :unreachable?] true)
+  (is (= :heal-failed (healed ["n1"])) "it cannot serve alone"))
 
 (deftest a-removed-node-stays-away-until-the-group-grows
   (binding [*test* (fresh-test)]

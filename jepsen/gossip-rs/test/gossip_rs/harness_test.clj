@@ -18,6 +18,19 @@
     ; planned, and the run ended before it was done
     :unknown (b/history (first (step :heal)))))
 
+(deftest a-heal-accuses-the-service-only-of-what-it-owed
+  (let [said (fn [more] (harness/heal-error (merge {:nodes ["n1" "n2" "n3"], :unmended #{}, :grown? true, :silent nil, :said ["a" "b"]} more)))]
+    (are [kind more] (= [kind "a; b"] (said more))
+      :not-serving {:silent ["n2"]}
+      :not-serving {:silent ["n2"], :grown? false}
+      :not-serving {:silent ["n2"], :unmended #{"n1"}}
+      :heal-failed {:silent ["n2"], :unmended #{"n2"}}
+      :heal-failed {:silent ["n2"], :unmended #{"n1"}, :grown? false}
+      :heal-failed {:silent ["n2"], :unmended #{"n1" "n3"}}
+      ; The group is not what it was, and yet each node serves.
+      :heal-failed {:grown? false})
+    (is (nil? (said {:said []})))))
+
 (deftest steps-that-were-not-done-are-listed
   (is (= [[:kill [:failed "ssh"]]]
          (map (juxt :f :error)

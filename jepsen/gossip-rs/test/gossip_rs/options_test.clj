@@ -41,6 +41,12 @@
   (is (= (map second (mapcat second (options/groups "test" ""))) (map second (options/specs "test" ""))))
   (is (not-any? #(some #{:shown} %) (options/specs "test" ""))))
 
+(deftest every-planted-bug-is-read-from-their-table
+  (let [table (slurp "../../crates/gossip-core/src/mutants.rs")
+        names (set (options/planted table))]
+    (is (every? names ["fence-unchecked" "live-run-deletable"]))
+    (is (= (count names) (count (re-seq #"(?m) = \"[^\"]+\",$" table))))))
+
 (def ^:private usual {:nodes ["n1" "n2" "n3"], :concurrency 10, :time-limit 60})
 
 (deftest what-cannot-show-anything-is-refused
