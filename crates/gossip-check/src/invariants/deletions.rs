@@ -86,7 +86,7 @@ impl Life {
 }
 
 /// Whether an answer shows that the run had not ended, at some moment of the history.
-fn shows_alive(call: &Call<'_>) -> bool {
+pub(super) fn shows_alive(call: &Call<'_>) -> bool {
     let status = || call.output("status").and_then(facts::status);
     match call.f() {
         "read-run" => status().is_some_and(|status| !facts::is_run_terminal(&status)),

@@ -15,6 +15,7 @@ pub(crate) mod op_ids;
 pub(crate) mod oplog;
 mod origins;
 mod refusals;
+mod run_status;
 mod s1;
 mod s2;
 mod s3;

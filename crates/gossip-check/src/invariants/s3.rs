@@ -1,21 +1,21 @@
 //! S3, terminal irreversibility: nothing succeeds on a shard after Done, Split or Cancelled; run endings likewise.
 //!
-//! A shard ends when a complete or a split-replace is answered, or its run's end is. An operation that may have taken effect
-//! only after that moment must not succeed, and a fresh read asked after it must show a terminal status. Two different
-//! operations that end one shard cannot both succeed, in whatever order they were answered; nor can two that end a run. Only an
-//! ended run is deleted ([`super::deletions`]).
+//! A shard ends when a complete or a split-replace is answered, or its run's end is. A run has also ended when a fresh read of it
+//! shows so: the answer to its end may be lost. An operation that may have taken effect only after that moment must not succeed,
+//! and a fresh read asked after it must show a terminal status. Two different operations that end one shard cannot both succeed,
+//! in whatever order they were answered; nor can two that end a run. What else the status of a run must be is told in
+//! [`super::run_status`]. Only an ended run is deleted ([`super::deletions`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::deletions;
 use super::facts::{self, Facts, Tally, is_read, is_run_end, is_shard_end};
+use super::run_status::{self, shows_end};
 use crate::history::{Call, Name, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
     let mut tally = Tally::default();
-    let by_run = run_changes(facts);
-    let run_ends: HashMap<&str, usize> =
-        by_run.iter().filter_map(|(run, places)| Some((run.as_ref(), earliest(facts, places, is_run_end)?))).collect();
+    let run_ends = ends_of_runs(facts);
     let shard_shows = shows_of_shards(facts);
     for (shard, places) in &facts.by_shard {
         let own = earliest(facts, places, is_shard_end);
@@ -26,13 +26,26 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
         subject.check(facts, end, shows, facts::is_terminal, &mut tally);
     }
     let run_shows = shows_of_runs(facts);
-    for (run, places) in &by_run {
+    for (run, places) in &run_changes(facts) {
         let subject = Subject { what: format!("run {run}"), places, is_end: is_run_end };
         let shows = run_shows.get(run).map(Vec::as_slice).unwrap_or_default();
         subject.check(facts, run_ends.get(run.as_ref()).copied(), shows, facts::is_run_terminal, &mut tally);
     }
+    run_status::check(facts, &mut tally);
     deletions::check(facts, &mut tally);
     tally
+}
+
+/// Of each run, the answer that first tells that it has ended: to what ended it, or to a read.
+fn ends_of_runs<'a>(facts: &Facts<'a>) -> HashMap<Name<'a>, usize> {
+    let mut ends: HashMap<Name<'a>, usize> = HashMap::new();
+    for (i, call) in facts.calls.iter().enumerate() {
+        if let Some(run) = facts.run_of(call).filter(|_| (is_run_end(call.f()) && call.ok()) || shows_end(call)) {
+            let first = ends.entry(run).or_insert(i);
+            *first = [*first, i].into_iter().min_by_key(|&i| facts.calls[i].end()).unwrap_or(i);
+        }
+    }
+    ends
 }
 
 /// A fresh read and the status that it showed.
@@ -62,7 +75,7 @@ fn shows_of_runs<'a>(facts: &Facts<'a>) -> HashMap<Name<'a>, Vec<Show<'a>>> {
 fn run_changes<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Vec<usize>> {
     let mut by_run: BTreeMap<Name<'a>, Vec<usize>> = BTreeMap::new();
     for (i, call) in facts.calls.iter().enumerate() {
-        let changes = is_run_end(call.f()) || matches!(call.f(), "register" | "claim");
+        let changes = is_run_end(call.f()) || matches!(call.f(), "register" | "claim" | "start-run");
         if let Some(run) = facts.run_of(call).filter(|_| changes) {
             by_run.entry(run).or_default().push(i);
         }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use gossip_check::history::Value;
-use gossip_core::coordination::{Op, Query, RunId, RunStatus, ShardStatus, ShardView, View};
+use gossip_core::coordination::{Op, Query, RunId, RunStatus, ShardStatus, View};
 
 use gossip_core::coordination::answer::RunSummary;
 
@@ -44,16 +44,16 @@ enum Stage {
     Drive,
     /// Waits until every node has what every other has.
     Settle,
-    /// Reads the run at this number at the node in this place.
-    ReadShards {
-        run: usize,
-        place: usize,
-    },
+    /// Reads the run at this number at the node in this place: its status first, since the judge expects that where a run has
+    /// ended its shards have.
     ReadRun {
         run: usize,
         place: usize,
-        shards: Vec<ShardView>,
-        applied: u64,
+    },
+    ReadShards {
+        run: usize,
+        place: usize,
+        status: RunStatus,
     },
     /// Waits until every node sees the same of all.
     Converge,
@@ -118,8 +118,8 @@ impl World {
             ),
             Stage::Settle => self.settle(),
             Stage::Converge => self.converge(),
-            Stage::ReadShards { run, place } => self.read_shards(run, place, heard),
-            Stage::ReadRun { run, place, shards, applied } => self.read_run(run, place, &shards, applied, heard),
+            Stage::ReadRun { run, place } => self.read_run(run, place, heard),
+            Stage::ReadShards { run, place, status } => self.read_shards(run, place, status, heard),
         }
     }
 
@@ -245,12 +245,11 @@ impl World {
         let value = history::run_read(&name, &self.machines[place].name);
         let process = self.workers[self.options.workers].process();
         self.history.invoke(self.queue.now(), process, "read-run", value);
-        self.ask_shards(run, place, name);
+        self.ask_run(run, place, name);
     }
 
-    fn ask_shards(&mut self, run: usize, place: usize, name: RunId) {
-        let query = Query::Shards { run: name, after: None, status: None, limit: 1000 };
-        self.ask(query, Some(place), Stage::ReadShards { run, place });
+    fn ask_run(&mut self, run: usize, place: usize, name: RunId) {
+        self.ask(Query::Run { run: name }, Some(place), Stage::ReadRun { run, place });
     }
 
     fn told_run(&self, run: usize) -> RunId {
@@ -258,21 +257,22 @@ impl World {
         told.cloned().unwrap_or_else(|| self.directory.first_run())
     }
 
-    fn read_shards(&mut self, run: usize, place: usize, heard: Heard) {
-        let name = self.told_run(run);
-        let Some(Ok(Reply::Read { view: Ok(View::Shards { shards, .. }), applied })) = heard else {
-            return self.not_read(run, place, name, heard);
-        };
-        self.ask(Query::Run { run: name }, Some(place), Stage::ReadRun { run, place, shards, applied });
-    }
-
-    fn read_run(&mut self, run: usize, place: usize, shards: &[ShardView], applied: u64, heard: Heard) {
+    fn read_run(&mut self, run: usize, place: usize, heard: Heard) {
         let name = self.told_run(run);
         let Some(Ok(Reply::Read { view: Ok(View::Run(summary)), .. })) = heard else {
             return self.not_read(run, place, name, heard);
         };
+        let query = Query::Shards { run: name, after: None, status: None, limit: 1000 };
+        self.ask(query, Some(place), Stage::ReadShards { run, place, status: summary.status });
+    }
+
+    fn read_shards(&mut self, run: usize, place: usize, status: RunStatus, heard: Heard) {
+        let name = self.told_run(run);
+        let Some(Ok(Reply::Read { view: Ok(View::Shards { shards, .. }), applied })) = heard else {
+            return self.not_read(run, place, name, heard);
+        };
         let sent = history::run_read(&name, &self.machines[place].name);
-        let value = history::run_seen(sent, summary.status, shards, applied);
+        let value = history::run_seen(sent, status, &shards, applied);
         let process = self.workers[self.options.workers].process();
         self.history.ok(self.queue.now(), process, "read-run", value);
         self.read_next(run, place + 1);
@@ -281,7 +281,7 @@ impl World {
     /// A read is asked again until it is answered. That the run is not there is an answer, for the judge to weigh.
     fn not_read(&mut self, run: usize, place: usize, name: RunId, heard: Heard) {
         let Some(Err(Failure { reason: reason @ "RUN_NOT_FOUND", .. })) = heard else {
-            return self.ask_shards(run, place, name);
+            return self.ask_run(run, place, name);
         };
         let sent = history::run_read(&name, &self.machines[place].name);
         let process = self.workers[self.options.workers].process();

@@ -427,3 +427,43 @@
       false    [(acquire "a" 1 1000 3000) (renew 1100 4000) (other (renew 1200 3999))]
       ; answered in another order than they took effect in
       true     [(acquire "a" 1 1000 3000) [(renew 1200 4000) (other (renew 1100 3500))]])))
+
+(deftest s3-the-status-of-a-run
+  (let [root (register ["s" "10" "40"])
+        end  (fn [f] {:f f, :in {:run "r", :op-id "e"}})
+        lost-end #(assoc (lost (end %)) :process 5)
+        named #(assoc-in %2 [:in :op-id] %1)
+        late (assoc (named "q" (register ["t" nil "10"])) :process 7)
+        read (fn [run shard] (assoc (assoc-in (read-run [{:shard "s", :status shard}]) [:out :status] run) :process 9))]
+    (are [expected calls] (= expected (apply verdict :S3 calls))
+      ; a read that shows a run ended is an end
+      false [root (lost-end :complete-run) (read :done :done) (read :active :done)]
+      false [root (lost-end :complete-run) (read :done :done) (read :cancelled :done)]
+      false [root (lost-end :cancel-run) (read :cancelled :cancelled) (register ["t" nil nil])]
+      false [root (lost-end :cancel-run) (read :cancelled :cancelled) (acquire "a" 1)]
+      true  [root (lost-end :cancel-run) (read :cancelled :cancelled) (end :cancel-run)]
+      true  [root (lost-end :cancel-run) (read :cancelled :cancelled) (assoc-in (read :active :active) [:in :stale?] true)]
+      ; it ends by what was asked for
+      false [root (read :failed :done)]
+      false [root (failed (end :fail-run) :run-ended) (read :failed :done)]
+      false [root (lost-end :complete-run) (read :failed :done)]
+      true  [root [(lost-end :fail-run) (read :failed :done)]]
+      true  [(read :failed :done)]
+      ; its shards have ended
+      false [root (lost-end :cancel-run) (read :cancelled :active)]
+      false [root (lost-end :complete-run) (read :done :parked)]
+      false [root (lost-end :complete-run) (read :done :cancelled)]
+      true  [root (lost-end :complete-run) (read :done :split)]
+      ; once started it is never open again
+      false    [root (acquire "a" 1) (read :open :active)]
+      false    [root (read :active :active) (read :open :active)]
+      :unknown [root (read :open :active)]
+      ; and its shards are registered before
+      false    [root (acquire "a" 1) late]
+      false    [root (read :active :active) late late]
+      true     [root (lost late) (acquire "a" 1) (assoc late :process 8)]
+      true     [root [(acquire "a" 1) late]]
+      true     [root (acquire "a" 1) (assoc root :process 7)]
+      true     [root (acquire "a" 1) (assoc (named "q" root) :process 7)]
+      false    [(named "p" root) (acquire "a" 1) (assoc (named "q" root) :process 7)]
+      :unknown [root late])))

@@ -29,6 +29,7 @@ macro_rules! has_nothing_for {
 mod cursors;
 mod names;
 mod op_ids;
+mod run_status;
 mod splits;
 
 fn leaf(shard: &str, state: &str, start: Option<&str>, end: Option<&str>) -> Value {

@@ -12,7 +12,7 @@
 (def ^:private shows-alive-by-itself
   (into #{:start-run :unpark} (concat facts/run-makers facts/grants facts/lease-writes)))
 
-(defn- shows-alive?
+(defn shows-alive?
   "Whether an answer shows that the run had not ended, at some moment of the history."
   [{:keys [f out]}]
   (let [status (facts/status (:status out))]

@@ -1,13 +1,15 @@
 (ns gossip-rs.invariants.s3
   "S3, terminal irreversibility: nothing succeeds on a shard after Done, Split or Cancelled; run endings likewise.
 
-  A shard ends when a complete or a split-replace is answered, or its run's end is. An operation that may have taken effect
-  only after that moment must not succeed, and a fresh read asked after it must show a terminal status. Two different
-  operations that end one shard cannot both succeed, in whatever order they were answered; nor can two that end a run. Only an
-  ended run is deleted (`gossip-rs.invariants.deletions`)."
+  A shard ends when a complete or a split-replace is answered, or its run's end is. A run has also ended when a fresh read of it
+  shows so: the answer to its end may be lost. An operation that may have taken effect only after that moment must not succeed,
+  and a fresh read asked after it must show a terminal status. Two different operations that end one shard cannot both succeed,
+  in whatever order they were answered; nor can two that end a run. What else the status of a run must be is told in
+  `gossip-rs.invariants.run-status`. Only an ended run is deleted (`gossip-rs.invariants.deletions`)."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.deletions :as deletions]
-            [gossip-rs.invariants.facts :as facts :refer [violation]]))
+            [gossip-rs.invariants.facts :as facts :refer [violation]]
+            [gossip-rs.invariants.run-status :as run-status]))
 
 (defn- earliest-end
   "Of calls, the answered one that was answered first."
@@ -56,7 +58,7 @@
 
 ;; What touches a run itself; what touches its shards is judged shard by shard.
 (def ^:private run-changes
-  (conj facts/run-ends :register :claim))
+  (conj facts/run-ends :register :claim :start-run))
 
 (defn check
   [{:keys [by-shard calls runs] :as facts}]
@@ -66,7 +68,7 @@
                                {:record (:out call), :call call}))
         run-calls  (group-by #(facts/run-of facts %) calls)
         run-ends   (into {} (for [[run calls] run-calls :when run]
-                              [run (filter #(facts/run-ends (:f %)) calls)]))
+                              [run (filter #(or (facts/run-ends (:f %)) (run-status/shows-end? %)) calls)]))
         shards     (for [shard  (keys by-shard)
                          :let   [calls (by-shard shard)
                                  ends  (filter #(facts/shard-ends (:f %)) calls)
@@ -78,6 +80,6 @@
                          :let   [calls (filter #(run-changes (:f %)) (run-calls run))]
                          result [(check-one facts (str "run " run) (earliest-end ends) calls (run-sights run)
                                             facts/run-terminal?)
-                                 {:violations (rivals facts (str "run " run) ends)}]]
+                                 {:violations (rivals facts (str "run " run) (filter #(facts/run-ends (:f %)) ends))}]]
                      result)]
-    (facts/total (concat shards ended (deletions/check facts)))))
+    (facts/total (concat shards ended (run-status/check facts) (deletions/check facts)))))
