@@ -66,6 +66,10 @@ mutants! {
     LiveRunDeletable = "live-run-deletable",
     /// A run that failed cannot be deleted (a refusal that is not due).
     FailedRunUndeletable = "failed-run-undeletable",
+    /// A run that failed reads as Cancelled (S3).
+    FailedRunReadsCancelled = "failed-run-reads-cancelled",
+    /// A run that has ended is forgotten: who asks for it is told that there is none (S8).
+    EndedRunForgotten = "ended-run-forgotten",
     /// The snapshot leaves the op log out (S5).
     SnapshotWithoutOpLog = "snapshot-without-op-log",
     /// A linearizable read is answered from the local state at once (L).

@@ -52,7 +52,7 @@ impl Recorder {
         self.lines.push(Line::new(Process::Nemesis, OpType::Info, f, value, time(now)));
     }
 
-    /// Runs that an answered registration shows, without those that may have been deleted.
+    /// Runs that their answered making or a registration shows, without those that may have been deleted.
     pub fn standing_runs(&self) -> BTreeSet<RunId> {
         let mut made = BTreeSet::new();
         // Deletions that were not refused: a lost one may come to pass, and so may one that is still under way.
@@ -61,7 +61,7 @@ impl Recorder {
             let name = line.value.get("run").and_then(Value::as_str);
             let Some(run) = name.and_then(|name| RunId::parse("run", name).ok()) else { continue };
             match (line.f.as_str(), line.typ) {
-                ("register", OpType::Ok) => drop(made.insert(run)),
+                ("create-run" | "register", OpType::Ok) => drop(made.insert(run)),
                 ("delete-run", OpType::Invoke) => *deletions.entry(run).or_default() += 1,
                 ("delete-run", OpType::Fail) => *deletions.entry(run).or_default() -= 1,
                 _ => {}
@@ -83,12 +83,12 @@ pub fn invocation(command: &Command) -> Option<Value> {
     let Command { run, op_id, op, .. } = command;
     let run_value = || Value::map([("run", run.as_str())]);
     let value = match op {
-        Op::RegisterShards { shards, start: true } => {
+        Op::RegisterShards { shards, .. } => {
             let listed: Vec<Value> = shards.iter().map(|spec| ranged(spec.shard.as_str(), &spec.range)).collect();
             return Some(run_value().with("shards", listed).with("op-id", op_id.to_string()));
         }
-        Op::CompleteRun | Op::FailRun { .. } | Op::CancelRun { .. } | Op::DeleteRun => run_value(),
-        Op::CreateRun { .. } | Op::RegisterShards { .. } | Op::StartRun => return None,
+        Op::CreateRun { .. } | Op::StartRun | Op::DeleteRun => run_value(),
+        Op::CompleteRun | Op::FailRun { .. } | Op::CancelRun { .. } => run_value(),
         Op::Acquire { shard, worker, .. } => Value::map([("shard", shard.as_str()), ("worker", worker.as_str())]),
         Op::Claim { worker, .. } => Value::map([("run", run.as_str()), ("worker", worker.as_str())]),
         Op::Unpark { shard } => Value::map([("shard", shard.as_str())]),
@@ -144,9 +144,10 @@ pub fn record(view: &ShardView) -> Value {
         .with("cursor", view.cursor.as_ref().map_or(Value::Nil, |cursor| key(&cursor.key)))
 }
 
-/// The answer to a read of a shard.
-pub fn shard_read(view: &ShardView, applied: u64) -> Value {
-    record(view).with("applied", number(applied))
+/// The answer to a read of a shard, beside what its invocation said.
+pub fn shard_read(sent: &Value, view: &ShardView, applied: u64) -> Value {
+    let read = record(view).with("applied", number(applied));
+    if sent.get("stale").is_some() { read.with("stale", true) } else { read }
 }
 
 /// The invocation of a final read of a run at one node.
@@ -154,7 +155,7 @@ pub fn run_read(run: &RunId, node: &str) -> Value {
     Value::map([("run", run.as_str()), ("node", node)]).with("final?", true)
 }
 
-/// The answer to it.
+/// The answer to a read of a run.
 pub fn run_seen(sent: Value, status: RunStatus, shards: &[ShardView], applied: u64) -> Value {
     sent.with("status", Value::keyword(status.name()))
         .with("shards", shards.iter().map(record).collect::<Vec<Value>>())

@@ -42,6 +42,8 @@ events! {
     Restart = "restart",
     /// A node that does not lead answered a linearizable read.
     FollowerRead = "follower-read",
+    /// A run was read, status and shards, while workers worked on it.
+    RunRead = "run-read",
     /// A linearizable read at a node found more than an earlier stale one.
     StaleBehind = "stale-behind",
     /// An operation ended without anybody knowing its outcome.

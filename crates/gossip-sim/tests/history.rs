@@ -1,6 +1,8 @@
 //! What is written of a run is judged as the run was: a history stands for itself.
 
-use gossip_check::history::{Process, read_str, write};
+use std::collections::{BTreeMap, BTreeSet};
+
+use gossip_check::history::{Op, OpType, Process, Value, read_str, write};
 use gossip_check::judge::{Options, judge};
 use gossip_sim::faults::options::Level;
 use gossip_sim::run::{Plan, run};
@@ -41,4 +43,51 @@ fn faults_are_told_in_the_words_of_every_tier() {
     for word in words {
         assert!(told.iter().any(|f| f == word), "no :{word} in fifty histories");
     }
+}
+
+/// A call's word and run, where it is an answer and names one.
+fn answered(op: &Op) -> Option<(&str, &str)> {
+    let run = op.value.get("run").and_then(Value::as_str).filter(|_| op.typ == OpType::Ok)?;
+    Some((op.f.as_str(), run))
+}
+
+#[test]
+fn reads_of_runs_under_load_and_every_step_of_a_founding_are_told() {
+    let mut told: BTreeMap<String, u32> = BTreeMap::new();
+    for seed in (4..400).step_by(4) {
+        let outcome = run(&Plan::new(seed, Level::Stormy, mixed(seed)));
+        let heal = outcome.history.iter().position(|op| op.f == "heal").expect("it healed");
+        let (mut foundings, mut registered) = (BTreeSet::new(), BTreeMap::new());
+        let mut note = |what: &str| *told.entry(what.to_owned()).or_default() += 1;
+        for op in &outcome.history[..heal] {
+            if op.typ == OpType::Ok && op.value.get("stale").is_some() {
+                note(if op.f == "read-run" { "stale read-run" } else { "stale read-shard" });
+                continue;
+            }
+            let Some((f, run)) = answered(op) else { continue };
+            let id = op.value.get("op-id").and_then(Value::as_str);
+            match f {
+                "read-run" => note("read-run"),
+                "create-run" | "register" | "start-run" => {
+                    note(f);
+                    if !foundings.insert(id.expect("an op id")) && run.starts_with('d') {
+                        note("founding of a brief run, again");
+                    } else if f == "register" && registered.insert(run, id).is_some_and(|first| first != id) {
+                        note("register, second step");
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    let words = [
+        "read-run",
+        "stale read-run",
+        "stale read-shard",
+        "create-run",
+        "start-run",
+        "register, second step",
+        "founding of a brief run, again",
+    ];
+    assert!(words.iter().all(|word| told.get(*word).is_some_and(|&count| count >= 3)), "{told:?}");
 }

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use serde::Serialize;
 
-use super::answer::{LeaseView, Query, ShardStatus, ShardView, TenantQuery, View};
+use super::answer::{LeaseView, Query, RunStatus, ShardStatus, ShardView, TenantQuery, View};
 use super::command::size;
 use super::error::Rejection;
 use super::ids::{Invalid, RunId, ShardId, TenantId};
@@ -12,11 +12,21 @@ use super::limits::{MAX_PAGE, MAX_PAGE_BYTES};
 use super::run::Run;
 use super::shard::{Shard, Slot};
 use super::state::State;
+use crate::mutants::Mutant;
 
 impl State {
     pub(super) fn view(&self, TenantQuery { tenant, query }: &TenantQuery) -> Result<View, Rejection> {
         match query {
-            Query::Run { run } => Ok(View::Run(self.run(tenant, run)?.summary_now(run))),
+            Query::Run { run } => {
+                let mut summary = self.run(tenant, run)?.summary_now(run);
+                if self.planted.is(Mutant::EndedRunForgotten) && summary.status.is_terminal() {
+                    return Err(Rejection::RunNotFound);
+                }
+                if self.planted.is(Mutant::FailedRunReadsCancelled) && summary.status == RunStatus::Failed {
+                    summary.status = RunStatus::Cancelled;
+                }
+                Ok(View::Run(summary))
+            }
             Query::Runs { after, limit } => self.list_runs(tenant, after.as_ref(), check_limit(*limit)?),
             Query::Shard { run, shard } => {
                 let run = self.run(tenant, run)?;

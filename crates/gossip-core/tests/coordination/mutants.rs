@@ -10,8 +10,9 @@ use crate::kit::*;
 /// One entry of a scenario: milliseconds that pass, the op id, the operation.
 type Entry = (u64, u128, Op);
 
-/// What a caller sees of a history: the answers, and the shards at its end. Halfway the state goes through a snapshot.
-fn seen(planted: Planted, entries: &[Entry]) -> (Vec<Outcome>, Vec<ShardView>) {
+/// What a caller sees of a history: the answers, and the run's status and the shards at its end. Halfway the state goes through a
+/// snapshot.
+fn seen(planted: Planted, entries: &[Entry]) -> (Vec<Outcome>, Option<RunStatus>, Vec<ShardView>) {
     let mut world = World::with_bug_unchecked(planted, vec![spec("s", "b", "y")]);
     let mut answers = Vec::new();
     for (i, (pass, op_id, op)) in entries.iter().enumerate() {
@@ -24,9 +25,14 @@ fn seen(planted: Planted, entries: &[Entry]) -> (Vec<Outcome>, Vec<ShardView>) {
         answers.push(world.apply("r", *op_id, op.clone()));
     }
     let all = Query::Shards { run: run_id("r"), after: None, status: None, limit: 100 };
+    let status = match world.read(Query::Run { run: run_id("r") }) {
+        Ok(View::Run(run)) => Some(run.status),
+        Err(Rejection::RunNotFound) => None,
+        other => panic!("{other:?}"),
+    };
     match world.read(all) {
-        Ok(View::Shards { shards, .. }) => (answers, shards),
-        Err(Rejection::RunNotFound) => (answers, Vec::new()),
+        Ok(View::Shards { shards, .. }) => (answers, status, shards),
+        Err(Rejection::RunNotFound) => (answers, status, Vec::new()),
         other => panic!("{other:?}"),
     }
 }
@@ -54,6 +60,8 @@ fn scenario(mutant: Mutant) -> Option<Vec<Entry>> {
         Mutant::SplitDropsBoundary => vec![taken, entry(0, 2, replace("s", "w1", 1, &["m"]))],
         Mutant::SplitMovesCursor => vec![taken, entry(0, 2, replace("s", "w1", 1, &["m"]))],
         Mutant::LiveRunDeletable => vec![taken, entry(0, 2, Op::DeleteRun)],
+        Mutant::FailedRunReadsCancelled => vec![entry(0, 1, Op::FailRun { reason: String::new() })],
+        Mutant::EndedRunForgotten => vec![entry(0, 1, Op::CancelRun { reason: String::new() })],
         Mutant::ResidualOverlaps => vec![taken, entry(0, 2, residual("s", "w1", 1, "m"))],
         Mutant::OpLogForgotten => vec![taken.clone(), entry(LEASE, 1, taken.2)],
         Mutant::OpLogAfterLease => vec![taken, entry(0, 2, moved("m")), entry(LEASE, 2, moved("m"))],
@@ -73,7 +81,7 @@ fn scenario(mutant: Mutant) -> Option<Vec<Entry>> {
 #[test]
 fn each_planted_bug_is_seen_from_outside() {
     let ours: Vec<Mutant> = Mutant::ALL.iter().copied().filter(|mutant| scenario(*mutant).is_some()).collect();
-    assert_eq!(ours.len(), 22, "a scenario is missing");
+    assert_eq!(ours.len(), 24, "a scenario is missing");
     for mutant in ours {
         let entries = scenario(mutant).unwrap();
         assert_ne!(seen(mutant.into(), &entries), seen(Planted::NONE, &entries), "{}", mutant.name());

@@ -1,15 +1,15 @@
 //! Brief runs: a worker founds one under load, ends it and deletes it, and all of that stands in the history. Others meet its shards
 //! meanwhile, and their calls come late.
 //!
-//! Each has a name that no other run has, and its life goes on only if its founding was sent once. A copy that arrives after the
-//! deletion would make another run of the same name, and nobody could tell the calls about the two apart.
+//! Each has a name that no other run has, and its life goes on only if every sending of its founding was answered. A copy that arrives
+//! after the deletion would make another run of the same name, and nobody could tell the calls about the two apart.
 
 use std::collections::VecDeque;
 
 use gossip_core::coordination::{Command, LeaseRef, Op, RunId, WorkerId};
 
 use super::Worker;
-use super::script::{command, roots};
+use super::script::{command, registration, roots};
 use crate::rng::Rng;
 
 /// With what the names of brief runs begin.
@@ -31,8 +31,9 @@ pub(super) fn life(rng: &mut Rng, worker: &WorkerId, run: &RunId) -> VecDeque<Co
     let acquire =
         |at: usize| Op::Acquire { shard: shards[at].shard.clone(), worker: worker.clone(), lease_ms: LEASE_MS };
     let reason = || "it was meant to be brief".to_owned();
-    let mut ops =
-        vec![Op::CreateRun { metadata: Vec::new() }, Op::RegisterShards { shards: shards.clone(), start: true }];
+    let mut ops = vec![Op::CreateRun { metadata: Vec::new() }];
+    ops.extend(registration(rng, shards.clone()));
+    let founding = ops.len();
     if rng.chance(500_000) {
         ops.push(Op::DeleteRun);
     }
@@ -49,11 +50,18 @@ pub(super) fn life(rng: &mut Rng, worker: &WorkerId, run: &RunId) -> VecDeque<Co
     if rng.chance(300_000) {
         ops.extend([acquire(0), Op::DeleteRun]);
     }
-    ops.into_iter().map(|op| command(rng, run, op)).collect()
+    let mut life: VecDeque<Command> = ops.into_iter().map(|op| command(rng, run, op)).collect();
+    if rng.chance(300_000) {
+        // Sent once more when it was answered.
+        let at = rng.index(founding);
+        life.insert(at + 1, life[at].clone());
+    }
+    life
 }
 
 fn is_founding(command: &Command) -> bool {
-    command.run.as_str().starts_with(INITIAL) && matches!(command.op, Op::CreateRun { .. } | Op::RegisterShards { .. })
+    let founds = matches!(command.op, Op::CreateRun { .. } | Op::RegisterShards { .. } | Op::StartRun);
+    command.run.as_str().starts_with(INITIAL) && founds
 }
 
 impl Worker {

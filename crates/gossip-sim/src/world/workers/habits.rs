@@ -93,7 +93,11 @@ impl World {
                 let (run, shard) = target?;
                 Some(self.read(place, Query::Shard { run, shard }))
             }
-            7 => Some(self.read(place, Query::Shards { run, after: None, status: None, limit: 100 })),
+            7 => {
+                // That of a shard may be a brief one, or gone.
+                let other = target.filter(|_| worker.rng.chance(400_000)).map(|(run, _)| run);
+                Some(self.read(place, Query::Run { run: other.unwrap_or(run) }))
+            }
             8 => {
                 let number = worker.rng.below(4);
                 worker.intents = script::side_run(&mut worker.rng, &name, number);

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use gossip_check::history::Value;
 use gossip_core::coordination::answer::Grant;
-use gossip_core::coordination::{Answer, Command, Key, LeaseRef, Op, Query, Range, RunId, ShardId, TenantQuery, View};
+use gossip_core::coordination::{Answer, Command, Key, LeaseRef, Op, Range, RunId, ShardId};
 use gossip_core::mutants::Mutant;
 use gossip_core::time::Time;
 
 use super::{Failure, Lease, Sent, Worker, lease_of, stands_in_history};
 use crate::faults::options::Options;
-use crate::history;
 use crate::reach::Event as Rare;
 use crate::world::World;
 use crate::world::queue::{MILLI, Nanos};
@@ -39,7 +37,7 @@ impl Directory {
         self.runs.first().cloned().unwrap_or_else(|| run_name(0))
     }
 
-    fn add(&mut self, run: &RunId, shard: &ShardId) {
+    pub(super) fn add(&mut self, run: &RunId, shard: &ShardId) {
         if !self.shards.iter().any(|(_, known)| known == shard) {
             if self.shards.len() >= KNOWN {
                 self.shards.remove(0);
@@ -85,7 +83,7 @@ impl Worker {
     /// A run that could not be founded is founded again, or nobody would have anything to do. It costs no step: while nobody leads, a
     /// short run's steps are soon used up.
     pub(super) fn found_again(&mut self, command: &Command, failure: Failure) {
-        let founding = matches!(command.op, Op::CreateRun { .. } | Op::RegisterShards { start: true, .. });
+        let founding = matches!(command.op, Op::CreateRun { .. } | Op::RegisterShards { .. } | Op::StartRun);
         let there = ["RUN_EXISTS", "RUN_NOT_OPEN", "RUN_ENDED", "OP_ID_CONFLICT"].contains(&failure.reason);
         if founding && !there && command.run.as_str().starts_with(['r', 'y']) {
             self.intents.push_front(command.clone());
@@ -216,37 +214,5 @@ impl World {
             worker.held.push(Lease { run, token, range, cursor, believed_until });
         }
         self.workers[place].clock.when(believed_until, now).unwrap_or(0)
-    }
-
-    /// Takes over what a read showed.
-    #[expect(clippy::too_many_arguments)]
-    pub(super) fn seen(
-        &mut self,
-        place: usize,
-        node: usize,
-        applied: u64,
-        stale: bool,
-        query: &TenantQuery,
-        view: &View,
-        told: Option<Value>,
-    ) {
-        let now = self.queue.now();
-        if stale {
-            self.workers[place].stale = Some((node, applied));
-            return;
-        }
-        if self.machines[node].leads().is_none() {
-            self.reach.event(Rare::FollowerRead);
-        }
-        if self.workers[place].stale.take().is_some_and(|(at, then)| at == node && then < applied) {
-            self.reach.event(Rare::StaleBehind);
-        }
-        if let (Some(_), View::Shard(shard)) = (told, view) {
-            let process = self.workers[place].process;
-            self.history.ok(now, process, "read-shard", history::shard_read(shard, applied));
-        }
-        if let (Query::Shards { run, .. }, View::Shards { shards, .. }) = (&query.query, view) {
-            shards.iter().for_each(|shard| self.directory.add(run, &shard.shard));
-        }
     }
 }

@@ -7,6 +7,7 @@ mod brief;
 mod grind;
 mod habits;
 mod learn;
+mod reads;
 mod script;
 mod told;
 
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 use gossip_check::history::Value;
 use gossip_core::coordination::{
-    Answer, Command, Cursor, Fence, LeaseRef, Op, OpId, Query, Range, RunId, ShardId, TenantId, TenantQuery, WorkerId,
+    Answer, Command, Cursor, Fence, LeaseRef, Op, OpId, Query, Range, RunId, RunStatus, ShardId, TenantId, TenantQuery,
+    WorkerId,
 };
 use gossip_core::time::Time;
 
@@ -110,13 +112,14 @@ pub(super) struct Draft {
     at: Option<usize>,
     /// Of a replay: when its op id was first sent.
     first: Option<Time>,
-    /// Not in the history: it differs from an earlier one in what histories do not tell.
+    /// Not in the history: it differs from an earlier one in what histories do not tell, or whoever begins it tells of it.
     untold: bool,
 }
 
 impl Draft {
+    /// One of the operator's questions.
     pub(super) fn new(ask: Ask, at: Option<usize>) -> Self {
-        Draft { ask, at, first: None, untold: false }
+        Draft { ask, at, first: None, untold: true }
     }
 
     pub(super) fn submit(command: Command, wait: Nanos) -> Self {
@@ -142,6 +145,8 @@ struct Call {
     attempt: u64,
     tries: u32,
     indefinite: bool,
+    /// Of a read of a run that is at its shards: the status that it showed.
+    status: Option<RunStatus>,
 }
 
 impl Worker {
@@ -295,8 +300,8 @@ impl World {
         let first = draft.first.unwrap_or(worker.clock.read(now));
         let asked = draft.at.unwrap_or(worker.guess);
         let pinned = draft.at.is_some();
-        let call = Call { f, ask: draft.ask, value, first, asked, pinned, attempt: 0, tries: 0, indefinite: false };
-        worker.call = Some(call);
+        let (ask, indefinite, status) = (draft.ask, false, None);
+        worker.call = Some(Call { f, ask, value, first, asked, pinned, attempt: 0, tries: 0, indefinite, status });
         self.attempt(place, 0);
     }
 
@@ -391,11 +396,14 @@ impl World {
             if failure.reason == "RUN_NOT_ENDED" && call.value.is_some() {
                 self.reach.event(Rare::DeletionRefused);
             }
-            worker.found_again(command, failure);
+            // What the history was not told is never sent again: nobody could judge the answer.
+            let hidden = call.value.is_none() && is_told(&call.ask);
+            if !hidden {
+                worker.found_again(command, failure);
+            }
             worker.leave_unsure(command, true);
             worker.lost(command, failure, definite);
-            // What the history was not told is never replayed: nobody could judge the answer.
-            if !definite && (call.value.is_some() || !is_told(&call.ask)) {
+            if !definite && !hidden {
                 worker.remember(command, call.first, self.operations, false);
             }
         }
@@ -406,27 +414,27 @@ impl World {
     fn succeed(&mut self, place: usize, reply: Reply) {
         let now = self.queue.now();
         let Some(call) = self.workers[place].call.take() else { return };
-        let Call { f, ask, value, first, asked, tries, indefinite, .. } = call;
-        if let (Ask::Submit { wait: 1.., .. }, Reply::Applied(Ok(Answer::Granted(_))), 1) = (&ask, &reply, tries)
+        let Call { f, first, asked, tries, indefinite, .. } = call;
+        if let (Ask::Submit { wait: 1.., .. }, Reply::Applied(Ok(Answer::Granted(_))), 1) = (&call.ask, &reply, tries)
             && self.workers[place].clock.read(now) - first > PROMPT
         {
             self.reach.event(Rare::WaitGranted);
         }
         self.heard(place, Ok(&reply));
         let name = &self.workers[place].name;
-        match (&ask, reply) {
+        match (&call.ask, reply) {
             (Ask::Submit { command, .. }, Reply::Applied(Ok(answer))) => {
                 self.trace.line(now, || format!("{name} ok {f} {answer:?}"));
                 self.workers[place].leave_unsure(command, indefinite);
                 let believed = self.learn(place, command, &answer, first);
-                if let Some(value) = value {
+                if let Some(value) = call.value {
                     let process = self.workers[place].process;
                     self.history.ok(now, process, f, history::completion(value, &answer, believed));
                 }
             }
-            (Ask::Query { query, stale }, Reply::Read { applied, view: Ok(view) }) => {
+            (Ask::Query { .. }, Reply::Read { applied, view: Ok(view) }) => {
                 self.trace.line(now, || format!("{name} ok {f} at n{} applied {applied}", asked + 1));
-                self.seen(place, asked, applied, *stale, query, &view, value);
+                return self.seen(place, call, applied, &view);
             }
             _ => {}
         }

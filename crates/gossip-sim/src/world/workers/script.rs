@@ -26,9 +26,19 @@ pub(super) fn founding(options: &Options, place: usize, rng: &mut Rng) -> VecDeq
         let run = run_name(number);
         let shards = roots(rng, &run, options.roots);
         commands.push_back(command(rng, &run, Op::CreateRun { metadata: vec![1, 2, 3] }));
-        commands.push_back(command(rng, &run, Op::RegisterShards { shards, start: true }));
+        commands.extend(registration(rng, shards).into_iter().map(|op| command(rng, &run, op)));
     }
     commands
+}
+
+/// What makes these the shards of a run and starts it: all at once, or in two steps with the start by itself.
+pub(super) fn registration(rng: &mut Rng, mut shards: Vec<ShardSpec>) -> Vec<Op> {
+    if !rng.chance(300_000) {
+        return vec![Op::RegisterShards { shards, start: true }];
+    }
+    let second = shards.split_off(shards.len().div_ceil(2));
+    let lists = [shards, second].into_iter().filter(|shards| !shards.is_empty());
+    lists.map(|shards| Op::RegisterShards { shards, start: false }).chain([Op::StartRun]).collect()
 }
 
 /// Roots that tile the keys from minus to plus infinity, now and then with gaps.

@@ -15,10 +15,14 @@ pub(in crate::world) fn stands_in_history(run: &RunId) -> bool {
 pub(super) fn told(ask: &Ask) -> (&'static str, Option<Value>) {
     match ask {
         Ask::Submit { command, .. } => (command.op.name(), history::invocation(command)),
-        Ask::Query { query, stale } => match &query.query {
-            Query::Shard { shard, .. } if !stale => ("read-shard", Some(Value::map([("shard", shard.as_str())]))),
-            _ => ("read", None),
-        },
+        Ask::Query { query, stale } => {
+            let told = |value: Value| Some(if *stale { value.with("stale", true) } else { value });
+            match &query.query {
+                Query::Shard { shard, .. } => ("read-shard", told(Value::map([("shard", shard.as_str())]))),
+                Query::Run { run } => ("read-run", told(Value::map([("run", run.as_str())]))),
+                _ => ("read", None),
+            }
+        }
         Ask::Change(_) => ("change", None),
     }
 }
@@ -27,7 +31,9 @@ pub(super) fn told(ask: &Ask) -> (&'static str, Option<Value>) {
 pub(super) fn is_told(ask: &Ask) -> bool {
     match ask {
         Ask::Submit { command, .. } => stands_in_history(&command.run),
-        Ask::Query { query: TenantQuery { query: Query::Shard { run, .. }, .. }, .. } => stands_in_history(run),
+        Ask::Query { query: TenantQuery { query: Query::Shard { run, .. } | Query::Run { run }, .. }, .. } => {
+            stands_in_history(run)
+        }
         _ => false,
     }
 }
