@@ -87,12 +87,13 @@
   (get first-tries (operation facts call) (:index call)))
 
 (defn- leases
-  "The leases granted on a shard: one for each distinct grant, with what became of them. `:deadline` is the latest that a
-  renewal is known to have reached, nil when an open renewal may have moved it any further."
+  "The leases granted on a shard: one for each distinct grant, with what became of them. Answers of one op id are of one grant if
+  they tell the same fence: an op id that was evicted from the op log may be granted anew, with a fence of its own. `:deadline` is
+  the latest that a renewal is known to have reached, nil when an open renewal may have moved it any further."
   [calls]
   (let [granted (->> calls
                      (filter #(and (grants (:f %)) (h/ok? %) (:fence (:out %))))
-                     (group-by #(or (:op-id (:in %)) (:index %)))
+                     (group-by #(or (some-> (:op-id (:in %)) (vector (:fence (:out %)))) (:index %)))
                      vals
                      (map (fn [tries] (assoc (apply min-key :end tries) :answers tries))))
         writes  (group-by (comp :fence :in) (filter #(lease-writes (:f %)) calls))]
@@ -211,7 +212,7 @@
   (not (or (:stale in) (:stale? in) (:stale out) (:stale? out))))
 
 (defn finds-nothing?
-  "Whether a read was answered that what it asks for is not there: as much an answer of the group as a record is."
+  "Whether a call was answered that what it asks for is not there: as much an answer of the group as a record is."
   [call]
   (and (h/failed? call)
        (contains? #{:run-not-found :shard-not-found} (errors/reason-of call))))
