@@ -3,6 +3,7 @@
 
 pub(crate) mod coverage;
 mod deletions;
+mod existence;
 pub(crate) mod facts;
 mod floors;
 mod g1;
