@@ -6,10 +6,15 @@
 //!
 //! What was made has a name of its own: two operations that were answered did not make the same one, nor did one make it twice.
 //! A registration without an op id may be another try of the one before it. A root begins before it ends.
+//!
+//! A run takes registrations until it is started, and grants afterwards (`docs/protocol.md`). So a registration that may have taken
+//! effect only after an answer that shows the run started (a grant, a write under a lease, an unpark) must not succeed. What is
+//! done on a shard of which nothing had been made yet may be of a run of before with such a shard, and shows nothing; a run that
+//! may have been deleted may have been made once more.
 
 use std::collections::{HashMap, HashSet};
 
-use super::facts::{Facts, Made, Tally};
+use super::facts::{Facts, Made, Tally, is_grant, is_lease_write};
 use crate::history::{Call, Name, Value, name};
 
 pub(super) fn check(facts: &Facts<'_>, tally: &mut Tally) {
@@ -18,6 +23,7 @@ pub(super) fn check(facts: &Facts<'_>, tally: &mut Tally) {
         makers.check_answer(facts, call, tally);
     }
     made_once(facts, tally);
+    late_registrations(facts, tally);
     for root in facts.made.iter().filter(|m| m.is_root && facts.calls[m.call].ok()) {
         if root.range.start.zip(root.range.end).is_some_and(|(start, end)| end <= start) {
             let message = format!("root {} is registered with {}, which is empty", root.shard, root.range);
@@ -120,4 +126,49 @@ fn may_be_same(facts: &Facts<'_>, first: usize, second: usize) -> bool {
     let (a, b) = (&facts.calls[first], &facts.calls[second]);
     let nameless = a.op_id().is_none() || b.op_id().is_none();
     facts.operations[first] == facts.operations[second] || (a.f() == b.f() && nameless)
+}
+
+/// The first answer that shows each run started; a place in the history.
+fn started<'a>(facts: &Facts<'a>) -> HashMap<Name<'a>, usize> {
+    let mut made_from: HashMap<&str, usize> = HashMap::new();
+    for made in &facts.made {
+        made_from.entry(&made.shard).or_insert(facts.calls[made.call].at);
+    }
+    let mut started: HashMap<Name<'a>, usize> = HashMap::new();
+    for call in facts.calls.iter().filter(|c| c.ok()) {
+        let f = call.f();
+        let of_its_run = || {
+            let shard = call.shard()?;
+            made_from.get(shard.as_ref()).filter(|&&at| at < call.end())?;
+            facts.run_of(call)
+        };
+        if !is_grant(f) && !is_lease_write(f) && !matches!(f, "unpark" | "start-run") {
+            continue;
+        }
+        if let Some(run) = call.input("run").map(name).or_else(of_its_run) {
+            let first = started.entry(run).or_insert(call.end());
+            *first = call.end().min(*first);
+        }
+    }
+    started
+}
+
+/// Registrations in a run that had been started.
+fn late_registrations(facts: &Facts<'_>, tally: &mut Tally) {
+    let started = started(facts);
+    let mut earlier: HashMap<Name<'_>, Vec<usize>> = HashMap::new();
+    for (i, call) in facts.calls.iter().enumerate().filter(|(_, c)| c.f() == "register" && !c.failed()) {
+        let Some(run) = call.input("run").map(name) else { continue };
+        let tries = earlier.entry(run.clone()).or_default();
+        tries.push(i);
+        let Some(&shown_at) = started.get(&run).filter(|_| call.ok()) else { continue };
+        let is_try = |first: &&usize| {
+            may_be_same(facts, **first, i) && facts.calls[**first].input("shards") == call.input("shards")
+        };
+        let from = tries.iter().find(is_try).map_or(call.at, |&first| facts.calls[first].at);
+        if shown_at < from && !facts.may_be_deleted(&run, call.end()) {
+            let message = format!("run {run}: register succeeded after the run was started");
+            tally.violations.push(facts.violation(message, [shown_at, call.end()]));
+        }
+    }
 }

@@ -6,7 +6,12 @@
   else made. Of a run of which no registration was answered nobody knows what is in it.
 
   What was made has a name of its own: two operations that were answered did not make the same one, nor did one make it twice.
-  A registration without an op id may be another try of the one before it. A root begins before it ends."
+  A registration without an op id may be another try of the one before it. A root begins before it ends.
+
+  A run takes registrations until it is started, and grants afterwards (`docs/protocol.md`). So a registration that may have taken
+  effect only after an answer that shows the run started (a grant, a write under a lease, an unpark) must not succeed. What is
+  done on a shard of which nothing had been made yet may be of a run of before with such a shard, and shows nothing; a run that may
+  have been deleted may have been made once more."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [key< violation]]))
 
@@ -81,7 +86,36 @@
         :when (and root? (h/ok? call) start end (not (key< start end)))]
     (violation (str "root " shard " is registered with [" start ", " end "), which is empty") (:end call))))
 
+(defn- started
+  "{run place}: the first answer that shows each run started."
+  [{:keys [calls made] :as facts}]
+  (let [made-from (apply merge-with min {} (for [{:keys [shard call]} made] {shard (:index call)}))]
+    (apply merge-with min {}
+           (for [{:keys [f in end] :as call} calls
+                 :when (and (h/ok? call)
+                            (or (facts/grants f) (facts/lease-writes f) (#{:unpark :start-run} f)))
+                 :let  [run (or (:run in)
+                                (when (< (get made-from (h/shard-of call) h/open-end) end)
+                                  (facts/run-of facts call)))]
+                 :when run]
+             {run end}))))
+
+(defn- late-registrations
+  "Registrations in a run that had been started."
+  [{:keys [calls] :as facts}]
+  (let [started (started facts)
+        tries   (filter #(and (= :register (:f %)) (:run (:in %)) (not (h/failed? %))) calls)]
+    (for [[run tries] (group-by (comp :run :in) tries)
+          :let  [shown (get started run)]
+          :when shown
+          {:keys [in end] :as call} tries
+          :when (h/ok? call)
+          ; The call itself is a try of its own.
+          :let  [from (:index (first (filter #(and (may-be-same? facts % call) (= (:shards (:in %)) (:shards in))) tries)))]
+          :when (and (< shown from) (not (facts/may-be-deleted? facts run end)))]
+      (violation (str "run " run ": register succeeded after the run was started") shown end))))
+
 (defn check
   "{:violations}; that nothing is wrong with them counts for no check of the splits."
   [facts]
-  {:violations (into [] cat [(strangers facts) (made-once facts) (empty-roots facts)])})
+  {:violations (into [] cat [(strangers facts) (made-once facts) (late-registrations facts) (empty-roots facts)])})
