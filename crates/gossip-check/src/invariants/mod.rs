@@ -24,6 +24,7 @@ mod s5;
 mod s6;
 mod s7;
 mod s8;
+mod shown;
 
 #[cfg(test)]
 pub(crate) mod build;

@@ -3,14 +3,16 @@
 //! Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
 //! its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
 //! must exist, as must their run, unless it may have been deleted. An ended run must still be ended. What was acknowledged after
-//! a final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing. That what is there
-//! is found, and what was deleted is not, holds at every moment ([`super::existence`]).
+//! a final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing of the end. That what
+//! is there is found, and what was deleted is not, holds at every moment ([`super::existence`]), as does that reads do not go back and
+//! show nothing that never was ([`super::shown`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::existence;
 use super::facts::{self, Facts, Sight, Tally, cursor_key, is_cursor_write, is_grant, is_run_end};
 use super::floors::Floors;
+use super::shown;
 use crate::history::{Call, Name, Value, name};
 
 /// What the answers say of a shard, up to each place in the history.
@@ -33,6 +35,7 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
         }
     }
     existence::check(facts, &exists, &mut tally);
+    shown::check(facts, &mut tally);
     shards_missing_in_runs(facts, &exists, &mut tally);
     run_endings(facts, &mut tally);
     tally

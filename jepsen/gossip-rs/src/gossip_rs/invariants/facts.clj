@@ -227,14 +227,24 @@
   [calls f]
   (filter #(and (= f (:f %)) (h/ok? %) (fresh? %)) calls))
 
-(defn records
-  "Every fresh sight of a shard's record: {:record :call}, from reads of the shard and of its run."
-  [{:keys [calls]}]
-  (concat (for [call (linearizable-reads calls :read-shard)]
+(defn- records-in
+  "Every sight of a shard's record in reads: {:record :call}, from those of the shard and of its run."
+  [reads]
+  (concat (for [call (filter #(= :read-shard (:f %)) reads)]
             {:record (:out call), :call call})
-          (for [call   (linearizable-reads calls :read-run)
+          (for [call   (filter #(= :read-run (:f %)) reads)
                 record (:shards (:out call))]
             {:record record, :call call})))
+
+(defn records
+  "Every fresh sight of a shard's record."
+  [{:keys [calls]}]
+  (records-in (filter #(and (h/ok? %) (fresh? %)) calls)))
+
+(defn stale-records
+  "Every sight of a shard's record that may be of the past."
+  [{:keys [calls]}]
+  (records-in (filter #(and (h/ok? %) (not (fresh? %))) calls)))
 
 (defn violation
   "One thing that must not be: a sentence, and the places in the history that show it, the last being the culprit."

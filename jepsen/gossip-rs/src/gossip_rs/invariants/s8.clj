@@ -4,12 +4,14 @@
   Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
   its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
   must exist, as must their run, unless it may have been deleted. An ended run must still be ended. What was acknowledged after a
-  final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing. That what is there is
-  found, and what was deleted is not, holds at every moment (`gossip-rs.invariants.existence`)."
+  final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing of the end. That what is
+  there is found, and what was deleted is not, holds at every moment (`gossip-rs.invariants.existence`), as does that reads do not go
+  back and show nothing that never was (`gossip-rs.invariants.shown`)."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.existence :as existence]
             [gossip-rs.invariants.facts :as facts :refer [cursor-key key< violation]]
-            [gossip-rs.invariants.floors :as floors]))
+            [gossip-rs.invariants.floors :as floors]
+            [gossip-rs.invariants.shown :as shown]))
 
 (defn- highest
   "Of [value place] pairs; the greater is the better."
@@ -87,5 +89,6 @@
                           (some-> (acknowledged shard) (as-> known (lost shard known record call)))))
                       (final-records facts))
               (existence/check facts known)
+              (shown/check facts)
               (missing-shards facts known)
               (run-endings facts)))))
