@@ -231,6 +231,10 @@ impl World {
         told: Option<Value>,
     ) {
         let now = self.queue.now();
+        if let (Some(_), View::Shard(shard)) = (told, view) {
+            let process = self.workers[place].process;
+            self.history.ok(now, process, "read-shard", history::shard_read(shard, applied));
+        }
         if stale {
             self.workers[place].stale = Some((node, applied));
             return;
@@ -240,10 +244,6 @@ impl World {
         }
         if self.workers[place].stale.take().is_some_and(|(at, then)| at == node && then < applied) {
             self.reach.event(Rare::StaleBehind);
-        }
-        if let (Some(_), View::Shard(shard)) = (told, view) {
-            let process = self.workers[place].process;
-            self.history.ok(now, process, "read-shard", history::shard_read(shard, applied));
         }
         if let (Query::Shards { run, .. }, View::Shards { shards, .. }) = (&query.query, view) {
             shards.iter().for_each(|shard| self.directory.add(run, &shard.shard));

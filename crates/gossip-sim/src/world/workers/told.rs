@@ -16,7 +16,10 @@ pub(super) fn told(ask: &Ask) -> (&'static str, Option<Value>) {
     match ask {
         Ask::Submit { command, .. } => (command.op.name(), history::invocation(command)),
         Ask::Query { query, stale } => match &query.query {
-            Query::Shard { shard, .. } if !stale => ("read-shard", Some(Value::map([("shard", shard.as_str())]))),
+            Query::Shard { shard, .. } => {
+                let value = Value::map([("shard", shard.as_str())]);
+                ("read-shard", Some(if *stale { value.with("stale", true) } else { value }))
+            }
             _ => ("read", None),
         },
         Ask::Change(_) => ("change", None),
