@@ -64,8 +64,8 @@ pub const ALL: &[Planted] = &[
     row("restart-drops-tail", Kind::CrashRecovery, Nemesis::KillRandomNode, &["S8", "S2", "L", "node"]),
     // A fresh node is brought up by a snapshot and is asked again for what others had answered.
     row("snapshot-without-op-log", Kind::CheckpointFence, Nemesis::Membership, &["S5", "S2", "L", "node"]),
-    row("stale-read", Kind::AsymmetricPartition, Nemesis::PartitionAsymmetric, &["L", "S7", "S2"]),
-    row("lease-based-read", Kind::FullPartition, Nemesis::PartitionRandomNode, &["L", "S7", "S2"]),
+    row("stale-read", Kind::AsymmetricPartition, Nemesis::PartitionAsymmetric, &["L", "S7", "S8", "S2"]),
+    row("lease-based-read", Kind::FullPartition, Nemesis::PartitionRandomNode, &["L", "S7", "S8", "S2"]),
     // Facts must go round by way of a third node.
     row("gossip-own-facts-only", Kind::GossipConvergence, Nemesis::PartitionAsymmetric, &["G1", "G2"]),
     // Old news must come late, over a slow link, after the new has come another way.

@@ -13,7 +13,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Numbers that the judges compare: of a call, and of the records in a read of a run. One that cannot be read would be taken for
 /// one that was not told, and whatever is wrong with it would pass.
-const NUMBERS: [&str; 6] = ["fence", "granted", "deadline", "believed-until", "entered", "left"];
+const NUMBERS: [&str; 7] = ["fence", "granted", "deadline", "believed-until", "entered", "left", "applied"];
 
 /// An op over more bytes than this is taken for a file that is no history.
 const MAX_OP_BYTES: usize = 64 << 20;

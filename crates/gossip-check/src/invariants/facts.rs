@@ -271,13 +271,23 @@ impl<'a> Facts<'a> {
 
     /// Every fresh sight of a shard's record, from reads of the shard and of its run.
     pub(crate) fn sights(&self) -> Vec<Sight<'a>> {
+        self.sights_in(is_fresh)
+    }
+
+    /// Every sight of a shard's record that may be of the past.
+    pub(crate) fn stale_sights(&self) -> Vec<Sight<'a>> {
+        self.sights_in(|call| !is_fresh(call))
+    }
+
+    fn sights_in(&self, is_wanted: fn(&Call<'a>) -> bool) -> Vec<Sight<'a>> {
+        let reads = |f: &'static str| self.calls.iter().filter(move |c| c.f() == f && c.ok() && is_wanted(c));
         let mut sights = Vec::new();
-        for call in self.fresh_reads("read-shard") {
+        for call in reads("read-shard") {
             if let Some(shard) = call.shard() {
                 sights.push(Sight { call: *call, shard, record: None });
             }
         }
-        for call in self.fresh_reads("read-run") {
+        for call in reads("read-run") {
             for record in call.output("shards").and_then(Value::items).unwrap_or_default() {
                 if let Some(shard) = record.some("shard") {
                     sights.push(Sight { call: *call, shard: name(shard), record: Some(record) });

@@ -46,7 +46,8 @@ impl<'a> Lease<'a> {
     }
 }
 
-/// The leases granted on one shard, in order of their first invocation: one for each distinct grant.
+/// The leases granted on one shard, in order of their first invocation: one for each distinct grant. Answers of one op id are of
+/// one grant if they tell the same fence: an op id that was evicted from the op log may be granted anew, with a fence of its own.
 pub(crate) fn granted<'a>(calls: &[Call<'a>], places: &[usize]) -> Vec<Lease<'a>> {
     let own = || places.iter().map(|&i| calls[i]);
     let mut writes: HashMap<i64, Vec<Call<'a>>> = HashMap::new();
@@ -56,11 +57,12 @@ pub(crate) fn granted<'a>(calls: &[Call<'a>], places: &[usize]) -> Vec<Lease<'a>
         }
     }
     let mut order: Vec<Vec<Call<'a>>> = Vec::new();
-    let mut by_id: HashMap<Name<'a>, usize> = HashMap::new();
-    for call in own().filter(|c| is_grant(c.f()) && c.ok() && c.output_int("fence").is_some()) {
+    let mut by_id: HashMap<(Name<'a>, i64), usize> = HashMap::new();
+    for call in own().filter(|c| is_grant(c.f()) && c.ok()) {
+        let Some(fence) = call.output_int("fence") else { continue };
         match call.op_id() {
             Some(id) => {
-                let place = *by_id.entry(id).or_insert(order.len());
+                let place = *by_id.entry((id, fence)).or_insert(order.len());
                 if place == order.len() {
                     order.push(Vec::new());
                 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod coverage;
 mod deletions;
+mod existence;
 pub(crate) mod facts;
 mod floors;
 mod g1;
@@ -24,6 +25,7 @@ mod s5;
 mod s6;
 mod s7;
 mod s8;
+mod shown;
 
 #[cfg(test)]
 pub(crate) mod build;

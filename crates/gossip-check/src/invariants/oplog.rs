@@ -41,6 +41,20 @@ pub(crate) fn same_answer(a: &Call<'_>, b: &Call<'_>) -> bool {
     ANSWERED.iter().all(|key| a.answer(key) == b.answer(key))
 }
 
+/// What a request says to the service, which holds it against the first of its op id.
+const SENT: [&str; 12] =
+    ["run", "shard", "worker", "op-id", "shards", "cuts", "at", "fence", "cursor", "ids", "reason", "lease-ms"];
+
+/// Whether two calls sent the same. What else a recorder notes of a call is not the service's to tell apart.
+pub(crate) fn same_request(a: &Call<'_>, b: &Call<'_>) -> bool {
+    a.f() == b.f() && SENT.iter().all(|key| a.input(key) == b.input(key))
+}
+
+/// A number that equal requests share, so that they can be looked up instead of compared one by one.
+pub(crate) fn request_digest(call: &Call<'_>) -> u64 {
+    SENT.iter().fold(0, |so_far: u64, key| so_far.rotate_left(5) ^ call.input(key).map_or(0, Value::digest))
+}
+
 /// Whether the answer to such an operation can be forgotten while its run is there.
 fn is_evictable(f: &str) -> bool {
     matches!(f, "acquire" | "claim" | "renew" | "checkpoint" | "release" | "park" | "unpark")

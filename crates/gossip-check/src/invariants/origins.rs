@@ -51,7 +51,7 @@ impl<'a> Origins<'a> {
     }
 
     /// The first invocation that may have written the cursor on the shard or on those that it inherits from: 0 if it could be any.
-    fn first_written(&mut self, shard: &Name<'a>, key: &'a str) -> Option<usize> {
+    pub(super) fn first_written(&mut self, shard: &Name<'a>, key: &'a str) -> Option<usize> {
         let mut path = Vec::new();
         let mut at = shard.clone();
         let mut first = loop {

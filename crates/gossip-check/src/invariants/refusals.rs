@@ -35,7 +35,17 @@ pub(super) fn by_state_machine(reason: &str) -> bool {
     OF_THE_STATE_MACHINE.contains(&reason)
 }
 
-/// Whether a read was answered that what it asks for is not there: as much an answer of the group as a record is.
-pub(super) fn finds_nothing(read: &Call<'_>) -> bool {
-    read.failed() && matches!(read.reason().as_deref(), Some("run-not-found" | "shard-not-found"))
+/// Whether a call was answered that what it asks for is not there: as much an answer of the group as a record is.
+pub(super) fn finds_nothing(call: &Call<'_>) -> bool {
+    call.failed() && call.reason().is_some_and(|reason| is_absence(&reason))
+}
+
+fn is_absence(reason: &str) -> bool {
+    matches!(reason, "run-not-found" | "shard-not-found")
+}
+
+/// Whether a reason is given only by one who has found the run.
+pub(super) fn tells_of_a_run(reason: &str) -> bool {
+    let of_the_request = matches!(reason, "invalid-argument" | "limit-exceeded");
+    by_state_machine(reason) && !of_the_request && !is_absence(reason)
 }

@@ -11,7 +11,7 @@
 //! - **The end of a run ends its shards.** A `:read-run` asks for the status first and for the shards then (`histories/README.md`),
 //!   so that shards which are read page by page, at several moments, were all read after the run had ended: none is Active or
 //!   Parked, and beside Done none is Cancelled, since a run completes only over shards that have ended by themselves.
-//! - **It starts once.** A run grants only when it has started. After an answer that shows it started, a read that is asked for
+//! - **It starts once.** A run grants only when it has started, and nothing is done under a lease before. After an answer that shows it started, a read that is asked for
 //!   does not show it Open, and a registration whose first try is asked for does not succeed; one without an op id may be one more
 //!   try of any before it of the same shards. Whether a run that showed nothing of the kind had started is not judged.
 //!
@@ -20,7 +20,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::deletions::shows_alive;
-use super::facts::{self, Facts, Tally, is_fresh, is_grant, is_read, is_run_end};
+use super::facts::{self, Facts, Tally, is_fresh, is_grant, is_lease_write, is_read, is_run_end};
 use crate::history::{Call, Name, Value, name};
 
 /// A fresh read of a run and the status that it showed.
@@ -103,7 +103,8 @@ impl<'a> Told<'a> {
         if shows_alive(call) {
             earlier(&mut self.alive, call.end());
         }
-        if is_grant(call.f()) || call.f() == "start-run" || status.as_deref() == Some("active") {
+        let under_a_lease = is_grant(call.f()) || is_lease_write(call.f()) || call.f() == "unpark";
+        if under_a_lease || call.f() == "start-run" || status.as_deref() == Some("active") {
             earlier(&mut self.started, call.end());
         }
         let end = match &status {

@@ -9,12 +9,13 @@
 //! that another that comes after it cannot have been put there before that call was invoked.
 //!
 //! An answer is one to what was asked: where it repeats the request it repeats it as it was, with the same shard, worker, fence,
-//! roots, cuts.
+//! roots, cuts. Two requests are the same if they say the same in all that the service is sent; whatever else a recorder notes
+//! of a call (the node that was asked, say) makes no other request of it.
 
 use std::collections::BTreeMap;
 
 use super::facts::{Facts, Tally, is_lease_write};
-use super::oplog::{ANSWERED, OpLog, same_answer};
+use super::oplog::{ANSWERED, OpLog, same_answer, same_request};
 use super::refusals;
 use crate::history::Call;
 use crate::judge::Violation;
@@ -124,10 +125,6 @@ fn difference(a: &Call<'_>, b: &Call<'_>) -> Option<String> {
     }
     let same = same_answer(a, b);
     (!same).then(|| format!("answered with {}, then with {}", text(a), text(b)))
-}
-
-fn same_request(a: &Call<'_>, b: &Call<'_>) -> bool {
-    a.f() == b.f() && a.invoke.value == b.invoke.value
 }
 
 fn text(call: &Call<'_>) -> String {

@@ -3,13 +3,16 @@
 //! Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
 //! its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
 //! must exist, as must their run, unless it may have been deleted. An ended run must still be ended. What was acknowledged after
-//! a final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing.
+//! a final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing of the end. That what
+//! is there is found, and what was deleted is not, holds at every moment ([`super::existence`]), as does that reads do not go back and
+//! show nothing that never was ([`super::shown`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::facts::{self, Facts, Sight, Tally, cursor_key, is_cursor_write, is_final, is_fresh, is_grant, is_run_end};
+use super::existence;
+use super::facts::{self, Facts, Sight, Tally, cursor_key, is_cursor_write, is_grant, is_run_end};
 use super::floors::Floors;
-use super::refusals;
+use super::shown;
 use crate::history::{Call, Name, Value, name};
 
 /// What the answers say of a shard, up to each place in the history.
@@ -31,7 +34,8 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
             lost(facts, known, &sight, &mut tally);
         }
     }
-    not_found(facts, &exists, &mut tally);
+    existence::check(facts, &exists, &mut tally);
+    shown::check(facts, &mut tally);
     shards_missing_in_runs(facts, &exists, &mut tally);
     run_endings(facts, &mut tally);
     tally
@@ -81,33 +85,6 @@ fn lost(facts: &Facts<'_>, known: &Acknowledged<'_>, sight: &Sight<'_>, tally: &
                 facts.violation(format!("shard {shard} was {status}, at the end it is {seen}"), [proof, end])
             }),
         );
-    }
-}
-
-/// Final reads that were refused because the shard, or the run, is not there.
-fn not_found(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, usize>, tally: &mut Tally) {
-    let mut runs: HashMap<&str, usize> = HashMap::new();
-    for (shard, &exists) in known {
-        if let Some(run) = facts.runs.get(shard) {
-            let first = runs.entry(run).or_insert(exists);
-            *first = exists.min(*first);
-        }
-    }
-    for call in facts.calls.iter().filter(|c| is_final(c) && is_fresh(c) && refusals::finds_nothing(c)) {
-        let (what, subject, exists, gone) = match (call.f(), call.shard(), call.input("run").map(name)) {
-            ("read-shard", Some(shard), _) => {
-                let (exists, gone) = (known.get(&shard), facts.may_be_gone(&shard, call.end()));
-                ("shard", shard, exists, gone)
-            }
-            ("read-run", _, Some(run)) => {
-                let (exists, gone) = (runs.get(run.as_ref()), facts.may_be_deleted(&run, call.end()));
-                ("run", run, exists, gone)
-            }
-            _ => continue,
-        };
-        if let Some(&exists) = exists.filter(|&&exists| exists < call.at && !gone) {
-            tally.add(Some(facts.violation(format!("{what} {subject} is gone"), [exists, call.end()])));
-        }
     }
 }
 

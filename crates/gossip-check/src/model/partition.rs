@@ -92,13 +92,10 @@ impl<'a> Joined<'a> {
         // By op id and what is asked; those whose digests are equal are compared. The last of equal ones is the one that counts.
         let mut known: HashMap<(Name<'a>, u64), Vec<usize>> = HashMap::new();
         for (place, call) in calls.iter().enumerate().filter(|(_, c)| !c.failed()) {
-            let tries = call.op_id().map(|id| known.entry((id, call.invoke.value.digest())).or_default());
-            let same = tries.as_ref().and_then(|tries| {
-                tries.iter().rfind(|&&i| {
-                    let first = joined.operations[i].call.invoke;
-                    first.f == call.invoke.f && first.value == call.invoke.value
-                })
-            });
+            let tries = call.op_id().map(|id| known.entry((id, oplog::request_digest(call))).or_default());
+            let same = tries
+                .as_ref()
+                .and_then(|tries| tries.iter().rfind(|&&i| oplog::same_request(&joined.operations[i].call, call)));
             let (same, of) = match same {
                 Some(&same) => (Some(same), joined.again(same, call, log)),
                 None => (None, joined.push(call, call.at)),

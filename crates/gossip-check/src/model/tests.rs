@@ -295,7 +295,7 @@ fn of_equal_lost_grants_no_more_are_kept_than_can_matter() {
 #[test]
 fn one_op_id_may_ask_for_very_many_things() {
     const MANY: usize = 100_000;
-    let release = |i: usize| format!(":shard \"s{}\" :worker \"a\" :fence 1 :op-id \"1\" :n {i}", i % 10);
+    let release = |i: usize| format!(":shard \"s{}\" :worker \"a\" :fence 1 :op-id \"1\" :reason \"{i}\"", i % 10);
     let text: Vec<String> = (0..MANY).chain(0..MANY).map(release).collect();
     let ops: Vec<_> = text
         .iter()

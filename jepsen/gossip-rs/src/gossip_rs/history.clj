@@ -21,7 +21,7 @@
 (def ^:private numbers
   "What the judges compare, of a call and of the records in a read of a run. One that cannot be read would be taken for one that
   was not told, and whatever is wrong with it would pass."
-  [:fence :granted :deadline :believed-until :entered :left])
+  [:fence :granted :deadline :believed-until :entered :left :applied])
 
 (defn- number-of-64-bits?
   [x]

@@ -16,8 +16,8 @@
 
 (defn- operation
   "What all tries of one operation have in common."
-  [{:keys [f in index]}]
-  (if (:op-id in) [f in] index))
+  [{:keys [in index] :as call}]
+  (if (:op-id in) (oplog/request call) index))
 
 (def ^:private makes-fence
   #{:acquire :claim :unpark})

@@ -87,12 +87,13 @@
   (get first-tries (operation facts call) (:index call)))
 
 (defn- leases
-  "The leases granted on a shard: one for each distinct grant, with what became of them. `:deadline` is the latest that a
-  renewal is known to have reached, nil when an open renewal may have moved it any further."
+  "The leases granted on a shard: one for each distinct grant, with what became of them. Answers of one op id are of one grant if
+  they tell the same fence: an op id that was evicted from the op log may be granted anew, with a fence of its own. `:deadline` is
+  the latest that a renewal is known to have reached, nil when an open renewal may have moved it any further."
   [calls]
   (let [granted (->> calls
                      (filter #(and (grants (:f %)) (h/ok? %) (:fence (:out %))))
-                     (group-by #(or (:op-id (:in %)) (:index %)))
+                     (group-by #(or (some-> (:op-id (:in %)) (vector (:fence (:out %)))) (:index %)))
                      vals
                      (map (fn [tries] (assoc (apply min-key :end tries) :answers tries))))
         writes  (group-by (comp :fence :in) (filter #(lease-writes (:f %)) calls))]
@@ -211,7 +212,7 @@
   (not (or (:stale in) (:stale? in) (:stale out) (:stale? out))))
 
 (defn finds-nothing?
-  "Whether a read was answered that what it asks for is not there: as much an answer of the group as a record is."
+  "Whether a call was answered that what it asks for is not there: as much an answer of the group as a record is."
   [call]
   (and (h/failed? call)
        (contains? #{:run-not-found :shard-not-found} (errors/reason-of call))))
@@ -226,14 +227,24 @@
   [calls f]
   (filter #(and (= f (:f %)) (h/ok? %) (fresh? %)) calls))
 
-(defn records
-  "Every fresh sight of a shard's record: {:record :call}, from reads of the shard and of its run."
-  [{:keys [calls]}]
-  (concat (for [call (linearizable-reads calls :read-shard)]
+(defn- records-in
+  "Every sight of a shard's record in reads: {:record :call}, from those of the shard and of its run."
+  [reads]
+  (concat (for [call (filter #(= :read-shard (:f %)) reads)]
             {:record (:out call), :call call})
-          (for [call   (linearizable-reads calls :read-run)
+          (for [call   (filter #(= :read-run (:f %)) reads)
                 record (:shards (:out call))]
             {:record record, :call call})))
+
+(defn records
+  "Every fresh sight of a shard's record."
+  [{:keys [calls]}]
+  (records-in (filter #(and (h/ok? %) (fresh? %)) calls)))
+
+(defn stale-records
+  "Every sight of a shard's record that may be of the past."
+  [{:keys [calls]}]
+  (records-in (filter #(and (h/ok? %) (not (fresh? %))) calls)))
 
 (defn violation
   "One thing that must not be: a sentence, and the places in the history that show it, the last being the culprit."

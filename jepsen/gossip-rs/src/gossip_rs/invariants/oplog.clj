@@ -45,6 +45,15 @@
   [call]
   (select-keys (:out call) [:shard :fence :granted :deadline :cursor :children :residual]))
 
+(def ^:private sent
+  "What a request says to the service, which holds it against the first of its op id."
+  [:run :shard :worker :op-id :shards :cuts :at :fence :cursor :ids :reason :lease-ms])
+
+(defn request
+  "What a call sent, nil where it says nothing. What else a recorder notes of it is not the service's to tell apart."
+  [{:keys [f in]}]
+  (into [f] (map #(get in %)) sent))
+
 (defn- hex-bytes
   [k]
   (if (string? k) (quot (inc (count k)) 2) 0))

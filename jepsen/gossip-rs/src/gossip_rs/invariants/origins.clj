@@ -27,16 +27,25 @@
                  :when (and (= :split-replace (:f call)) (not (h/failed? call)) (:shard (leftmost call)))]
              [(:shard (leftmost call)) (h/shard-of call)])))
 
-(defn may-be
-  "A function that says whether a cursor that a leftmost child shows at some place may have been written before it. Of others it
-  is not asked."
+(defn written-before
+  "A function that says whether a cursor may have been written on a shard, or on those that it inherits from, before a place. Where
+  the history does not tell how the first of them was made, it could be any."
   [{:keys [calls made]}]
   (let [written (written calls)
         parents (parents-of-leftmost calls)
         made    (into #{} (map :shard) made)]
     (fn [shard key place]
+      (loop [shard shard, seen #{}]
+        (cond (< (written [shard key] place) place)              true
+              (and (parents shard) (not (seen (parents shard)))) (recur (parents shard) (conj seen shard))
+              :else                                              (not (made shard)))))))
+
+(defn may-be
+  "A function that says whether a cursor that a leftmost child shows at some place may have been written before it. Of others it
+  is not asked."
+  [{:keys [calls] :as facts}]
+  (let [parents  (parents-of-leftmost calls)
+        written? (written-before facts)]
+    (fn [shard key place]
       (or (not (contains? parents shard))
-          (loop [shard shard, seen #{}]
-            (cond (< (written [shard key] place) place)                true
-                  (and (parents shard) (not (seen (parents shard)))) (recur (parents shard) (conj seen shard))
-                  :else                                                (not (made shard))))))))
+          (written? shard key place)))))

@@ -12,8 +12,8 @@
   - The end of a run ends its shards. A `:read-run` asks for the status first and for the shards then (`histories/README.md`), so
     that shards which are read page by page, at several moments, were all read after the run had ended: none is Active or Parked,
     and beside Done none is Cancelled, since a run completes only over shards that have ended by themselves.
-  - It starts once. A run grants only when it has started. After an answer that shows it started, a read that is asked for does
-    not show it Open, and a registration whose first try is asked for does not succeed; one without an op id may be one more try
+  - It starts once. A run grants only when it has started, and nothing is done under a lease before. After an answer that shows it
+    started, a read that is asked for does not show it Open, and a registration whose first try is asked for does not succeed; one without an op id may be one more try
     of any before it of the same shards. Whether a run that showed nothing of the kind had started is not judged.
 
   A read that was asked to be stale shows the past and proves nothing. A run with two lives is left out before
@@ -50,7 +50,7 @@
      :asked   (apply merge-with min {} (for [{:keys [f index]} calls :when (status-after f)] {(status-after f) index}))
      :alive   (least (map :end (filter deletions/shows-alive? answers)))
      :started (least (for [{:keys [f end] :as call} answers
-                           :when (or (facts/grants f) (= :start-run f) (= :active (shown call)))]
+                           :when (or (facts/grants f) (facts/lease-writes f) (#{:unpark :start-run} f) (= :active (shown call)))]
                        end))}))
 
 (defn- after-the-end

@@ -5,7 +5,7 @@
   holder gave it up (release, complete, park, split), and then no later grant overlaps it, if the giving up was invoked
   before that grant was answered. A renewal whose answer was lost may have moved the deadline; such a lease's true end is
   unknown and only its last known deadline counts, which a grant may not precede either. The deadline itself is outside:
-  live means `now < deadline`. A lease that had run out cannot be renewed. The clock itself never goes back
+  live means `now < deadline`. A lease that had run out cannot be renewed, nor written under. The clock itself never goes back
   (`gossip-rs.invariants.lease-clock`).
 
   As believed: a holder believes from the answer on until `:believed-until`, in the recorder's real time, or until it sent

@@ -10,7 +10,8 @@
   under way, so that another that comes after it cannot have been put there before that call was invoked.
 
   An answer is one to what was asked: where it repeats the request it repeats it as it was, with the same shard, worker, fence,
-  roots, cuts.
+  roots, cuts. Two requests are the same if they say the same in all that the service is sent; whatever else a recorder notes of a
+  call (the node that was asked, say) makes no other request of it.
 
   An op id counts as a check when two of its answers were compared."
   (:require [gossip-rs.errors :as errors]
@@ -18,14 +19,10 @@
             [gossip-rs.invariants.facts :as facts :refer [violation]]
             [gossip-rs.invariants.oplog :as oplog]))
 
-(defn- payload
-  [call]
-  [(:f call) (:in call)])
-
 (defn- difference
   "Why two answers are not the same."
   [a b]
-  (cond (not= (payload a) (payload b)) "answered for two different requests"
+  (cond (not= (oplog/request a) (oplog/request b)) "answered for two different requests"
         (not= (oplog/answer a) (oplog/answer b))   (str "answered with " (pr-str (oplog/answer a)) ", then with " (pr-str (oplog/answer b)))))
 
 (defn- made-from
@@ -57,7 +54,7 @@
                :when (and (h/failed? call) (errors/refusals (errors/reason-of call)))
                :let  [{known :call, from :from} (last (filter #(< (:end (:call %)) (:index call)) kept))]
                :when (and known
-                          (= (payload known) (payload call))
+                          (= (oplog/request known) (oplog/request call))
                           (not (oplog/may-have-forgotten? log known from (:end call))))]
            [known call])))
 

@@ -4,10 +4,14 @@
   Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
   its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
   must exist, as must their run, unless it may have been deleted. An ended run must still be ended. What was acknowledged after a
-  final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing."
+  final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing of the end. That what is
+  there is found, and what was deleted is not, holds at every moment (`gossip-rs.invariants.existence`), as does that reads do not go
+  back and show nothing that never was (`gossip-rs.invariants.shown`)."
   (:require [gossip-rs.history :as h]
+            [gossip-rs.invariants.existence :as existence]
             [gossip-rs.invariants.facts :as facts :refer [cursor-key key< violation]]
-            [gossip-rs.invariants.floors :as floors]))
+            [gossip-rs.invariants.floors :as floors]
+            [gossip-rs.invariants.shown :as shown]))
 
 (defn- highest
   "Of [value place] pairs; the greater is the better."
@@ -53,23 +57,6 @@
   [facts]
   (filter (comp :final? :in :call) (facts/records facts)))
 
-(defn- not-found
-  "Final reads that were refused because the shard, or the run, is not there."
-  [{:keys [calls runs] :as facts} known]
-  (let [known-runs (reduce (fn [known [shard exists]]
-                             (if-let [run (runs shard)] (update known run (fnil min exists) exists) known))
-                           {}
-                           known)]
-    (for [{:keys [in] :as call} calls
-          :when (and (:final? in) (facts/fresh? call) (facts/finds-nothing? call))
-          :let  [[what subject exists gone?]
-                 (case (:f call)
-                   :read-shard ["shard" (:shard in) (known (:shard in)) (facts/may-be-gone? facts (:shard in) (:end call))]
-                   :read-run   ["run" (:run in) (known-runs (:run in)) (facts/may-be-deleted? facts (:run in) (:end call))]
-                   nil)]
-          :when (and exists (not gone?) (< exists (:index call)))]
-      (violation (str what " " subject " is gone") exists (:completion call)))))
-
 (defn- missing-shards
   "Shards that a final read of their run should have shown."
   [{:keys [runs] :as facts} known]
@@ -101,6 +88,7 @@
                         (let [shard (or (:shard record) (h/shard-of call))]
                           (some-> (acknowledged shard) (as-> known (lost shard known record call)))))
                       (final-records facts))
-              (not-found facts known)
+              (existence/check facts known)
+              (shown/check facts)
               (missing-shards facts known)
               (run-endings facts)))))
