@@ -50,9 +50,7 @@ jepsen_pairs() {
                 echo "$workload $nemesis 3 $time_limit"
             done
         done
-        # Beside the matrix, which has three nodes and short runs: one of five nodes, and two that last.
-        [[ -n $workload_filter$nemesis_filter || -z $long_limit ]] ||
-            printf '%s\n' "full-lifecycle combined 5 $long_limit" "lease-exclusivity pause-random-node 3 $long_limit"
+        [[ -n $workload_filter$nemesis_filter || -z $long_limit ]] || long_runs | sed "s/[0-9]*\$/$long_limit/"
     } | while read -r workload; do
         # Neighbours in the matrix go to different parts, so that no part gets all of a slow workload.
         [[ $((number++ % parts)) != $((part - 1)) ]] || echo "$workload"
