@@ -4,6 +4,10 @@
 workloads() { target/release/gossip-verify list | sed -nE '/^workloads/,/^nemeses/s/^  ([a-z][a-z-]*).*/\1/p'; }
 nemeses() { target/release/gossip-verify list | sed -nE '/^nemeses/,$s/^  ([a-z][a-z-]*).*/\1/p'; }
 
+# Jepsen's runs beside the matrix, which has three nodes and short runs: workload, nemesis, nodes, and the seconds of load that a
+# sign-off asks for.
+long_runs() { printf '%s\n' 'full-lifecycle combined 5 300' 'lease-exclusivity pause-random-node 3 120'; }
+
 # seed_for MASTER WORDS...: a seed for what the words name. It depends on nothing else, so a part of a matrix gives its runs
 # the same seeds as the whole.
 seed_for() {

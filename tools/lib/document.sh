@@ -37,9 +37,20 @@ gaps() {
     for tier in local jepsen; do
         lacks "$tier" 'pairs of workload and nemesis' < <(comm -23 <(pairs | sort) <(column_of "$tier" '$2 " " $3' | sort -u))
     done
+    lacks jepsen 'pairs under long load' < <(long_runs_missing)
     for tier in mutants jepsen-mutants; do
         lacks "$tier" 'planted bugs' < <(comm -23 <(planted | cut -d' ' -f1 | sort) <(column_of "$tier" '$2' | sort -u))
     done
+}
+
+# The long runs that no row shows, each with the load that it owes. How long a row's load was is in its command alone.
+long_runs_missing() {
+    local workload nemesis nodes seconds longest
+    while read -r workload nemesis nodes seconds; do
+        longest=$(column_of jepsen '$2 " " $3 " " $4 " " $10' |
+            sed -nE "s/^$workload $nemesis $nodes .*--time-limit ([0-9]+).*/\1/p" | sort -n | tail -n 1)
+        [[ ${longest:-0} -ge $seconds ]] || echo "$workload $nemesis on $nodes nodes for $seconds s"
+    done < <(long_runs)
 }
 
 pairs() {

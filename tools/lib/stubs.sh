@@ -3,12 +3,14 @@
 # a stub that answers from the file `plan`. One line a run: WORKLOAD NEMESIS MUTANT ANSWER...; `-` for no mutant, one answer for
 # each time it is run, the last one from then on. An answer is valid, unknown, crash, lein (no history was judged), late (judged, then a
 # crash), hang (never ends by itself), signal (who runs it is told to end), or the violated ids joined by `+`. Runs without a line are valid.
+# Without a judgement, but with a folder: quiet (nothing to be said against the nodes), died (one ended by itself), panic (one logged it), stored:X (with a history
+# of which gossip-verify says X, an answer of these).
 
 make_world() {
     local world=$1
     mkdir -p "$world"/{target/release,path,docker,crates/gossip-harness/src,jepsen/gossip-rs/bin}
     cp -r tools "$world/"
-    cp jepsen/gossip-rs/project.clj "$world/jepsen/gossip-rs/"
+    cp -r --parents jepsen/gossip-rs/{project.clj,resources,src/gossip_rs/invariants/g2.clj} "$world/"
     cp .gitignore "$world/"
     stub_mutants >"$world/crates/gossip-harness/src/mutants.rs"
     stub path/cargo 'exit 0'
@@ -20,8 +22,8 @@ make_world() {
     stub target/release/gossip-sim '[[ ! -e $WORLD/no-seeds ]] || exit 0
         while [[ $1 != --levels ]]; do shift; done
         echo "level $2: seeds 1..101  0 failed, 0 undecided  9 seeds/s  9 x real time  500 operations, 700 applies checked  1.0 s"'
-    stub target/release/gossip-verify "$(declare -f stub_report stub_verify); stub_verify \"\$@\""
-    stub jepsen/gossip-rs/bin/run "$(declare -f stub_report stub_answer stub_run); stub_run \"\$@\""
+    stub target/release/gossip-verify "$(declare -f stub_report stub_check stub_verify); stub_verify \"\$@\""
+    stub jepsen/gossip-rs/bin/run "$(declare -f stub_report stub_unjudged stub_answer stub_run); stub_run \"\$@\""
     stub tools/mutants 'printf "| %s | %s | %s | %s | %s | %s |\n" mutant workload nemesis "caught by" seed seconds first one none "L S1" 5 3 \
         second two pause S4 6 4 third two pause "$(cat "$WORLD/third" 2>/dev/null || echo S4)" 7 4'
     stub tools/maelstrom '[[ ! -e $WORLD/no-maelstrom ]] || exit 3
@@ -92,6 +94,18 @@ stub_answer() {
     echo "${answers[count - 1]}"
 }
 
+# stub_unjudged FOLDER ANSWER: what Jepsen leaves of a run that ended before its judgement.
+stub_unjudged() {
+    mkdir -p "$1/n1" "$1/n2"
+    : >"$1/deaths.edn"
+    echo '{"level":"INFO","message":"no \"ERROR\" here"}' | tee "$1/n1/gossip-worker.log" >"$1/n2/gossip-worker.log"
+    case $2 in
+        died) echo '{:node "n1", :time nil, :last-line "the disk is read-only"}' >"$1/deaths.edn" ;;
+        panic) echo "thread 'main' panicked at src/main.rs:1:1:" >>"$1/n2/gossip-worker.log" ;;
+        stored:*) echo "${2#stored:}" >"$1/history.edn" ;;
+    esac
+}
+
 # As jepsen/gossip-rs/bin/run.
 stub_run() {
     local workload nemesis mutant=- seed answer
@@ -109,6 +123,10 @@ stub_run() {
         crash) echo 'no node answers' && exit 255 ;;
         hang) exec sleep 300 ;;
         lein) echo 'lein cannot start' && exit 1 ;;
+        quiet | died | panic | stored:*)
+            stub_unjudged "$WORLD/jepsen/gossip-rs/store/$workload-$nemesis/$seed-$RANDOM" "$answer"
+            echo 'n1 does not serve within 30000 ms' && exit 255
+            ;;
         # Its parent is what bounds it.
         signal) kill -TERM "$(ps -o ppid= -p "$PPID" | tr -d ' ')" && exit 255 ;;
     esac
@@ -116,9 +134,20 @@ stub_run() {
     case $answer in valid) exit 0 ;; unknown) exit 2 ;; late) exit 255 ;; *) exit 1 ;; esac
 }
 
-# As gossip-verify: its list, and a matrix in which everything passes.
+# As gossip-verify check --gossip-bound SECONDS FILE, of the history of an unjudged run.
+stub_check() {
+    local answer
+    [[ $2 == --gossip-bound && $3 =~ ^[0-9]+$ ]] || exit 254
+    answer=$(cat "$4")
+    stub_report "$WORLD/check" "$answer" check
+    cat "$WORLD/check/report.txt"
+    case $answer in valid) exit 0 ;; unknown) exit 2 ;; crash) exit 101 ;; *) exit 1 ;; esac
+}
+
+# As gossip-verify: its list, a matrix in which everything passes, and what it makes of one history.
 stub_verify() {
     local command=$1 store workload nemesis
+    [[ $command != check ]] || stub_check "$@"
     if [[ $command == list ]]; then
         printf 'workloads (default nemesis):\n  one   (none)\n  two   (pause)\nnemeses:\n  none\n  pause\n'
         return

@@ -50,9 +50,7 @@ jepsen_pairs() {
                 echo "$workload $nemesis 3 $time_limit"
             done
         done
-        # Beside the matrix, which has three nodes and short runs: one of five nodes, and two that last.
-        [[ -n $workload_filter$nemesis_filter || -z $long_limit ]] ||
-            printf '%s\n' "full-lifecycle combined 5 $long_limit" "lease-exclusivity pause-random-node 3 $long_limit"
+        [[ -n $workload_filter$nemesis_filter || -z $long_limit ]] || long_runs | sed "s/[0-9]*\$/$long_limit/"
     } | while read -r workload; do
         # Neighbours in the matrix go to different parts, so that no part gets all of a slow workload.
         [[ $((number++ % parts)) != $((part - 1)) ]] || echo "$workload"
@@ -67,7 +65,7 @@ note_control() {
 
 # One pair after the other and not test-all: a pair with trouble of the harness is tried again by itself, and has a row.
 tier_jepsen() {
-    local workload nemesis nodes limit seed begun name
+    local workload nemesis nodes limit seed begun name wrong
     has_docker || { skip_tier jepsen 'no docker engine here'; return; }
     mkdir -p "$out/jepsen"
     while read -r workload nemesis nodes limit <&3; do
@@ -75,8 +73,9 @@ tier_jepsen() {
         name=$workload-$nemesis-$nodes-$limit
         local options=(--workload "$workload" --nemesis "$nemesis" --nodes "$nodes" --time-limit "$limit" --test-seed "$seed")
         jepsen_run "$out/jepsen/$name.log" "${options[@]}"
-        [[ -z $run_folder ]] || cp -r "$run_folder" "$out/jepsen/$name"
-        [[ $run_verdict == valid ]] || run_note+=${run_note:+; }$(what_is_wrong "$run_folder")
+        wrong=
+        [[ $run_verdict == valid ]] || wrong=$(what_is_wrong "$run_folder")
+        run_note+=${wrong:+${run_note:+; }$wrong}
         add_row jepsen "$workload" "$nemesis" "$nodes" "$seed" "$run_verdict" "$((SECONDS - begun))" \
             "$(check_counts_in "$run_folder")" "$run_note" "jepsen/gossip-rs/bin/run test ${options[*]}"
         printf '%-8s %-22s %-24s %s nodes  seed %-10s %4d s  %s\n' \

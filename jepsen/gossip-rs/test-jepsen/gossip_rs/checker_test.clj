@@ -111,7 +111,10 @@
       (nodes/watch! nodes-test)
       (log! "n1" "fine")
       (log! "n2" (str "fine\n" line "\n"))
-      (is (= {:valid? false, :lines [["n2" line]]} (select-keys (check-nodes) [:valid? :lines]))))))
+      (is (= {:valid? false, :lines [["n2" line]]} (select-keys (check-nodes) [:valid? :lines])))))
+  (testing "what only resembles it does not"
+    (doseq [line ["" "{\"level\":\"INFO\",\"message\":\"no ERROR\"}" "panicked" "\"level\"=\"ERROR\""]]
+      (is (not (re-find nodes/bad-line line)) line))))
 
 (deftest a-rust-judge-that-is-not-there-is-no-pass
   (in-a-store

@@ -3,8 +3,7 @@
             [clojure.test :refer [deftest is testing]]
             [gossip-rs.build :refer [acquire history register step write]]
             [gossip-rs.invariants :as invariants]
-            [gossip-rs.report :as report]
-            [gossip-rs.trace :as trace]))
+            [gossip-rs.report :as report]))
 
 (def run
   {:workload "lease-exclusivity", :nemesis "pause-random-node", :nodes ["n1" "n2" "n3"], :duration-s 60
@@ -57,16 +56,6 @@
     (is (some #(str/includes? % "NEMESIS pause [\"n1\"]") trace))
     (is (str/includes? (last trace) "← VIOLATION S2: shard s: checkpoint of a under fence 1"))))
 
-(deftest a-trace-that-needs-more-than-the-named-calls-gets-it
-  ; The range stands in the registration, which the violation does not name.
-  (let [ops   (history (register ["s" "10" "20"])
-                       (acquire "a" 1)
-                       (write :checkpoint "a" 1 :cursor "15")
-                       (write :checkpoint "a" 1 :cursor "30"))
-        trace (trace/failing-trace ops :S7 (first (get-in (invariants/judge ops) [:S7 :violations])))]
-    (is (= #{:register :checkpoint} (set (map :f trace))))
-    (is (= 4 (count trace)))))
-
 (deftest the-last-lines-repeat-the-run-here-and-below
   (is (= ["Reproduction:"
           (str "  lein run test --nodes n1,n2,n3 --workload lease-exclusivity --nemesis pause-random-node"
@@ -106,31 +95,6 @@
       (is (= "  VIOLATION node: n1 ended by itself" (last part)))))
   (testing "one that names no place"
     (is (= ["  VIOLATION G1: n1 sees n2 as nobody"] (failing {:id "G1", :message "n1 sees n2 as nobody"})))))
-
-(deftest a-trace-shows-every-fault-that-was-under-way
-  (let [shown (fn [& steps]
-                (let [ops (apply history (concat steps [(acquire "a" 1)]))]
-                  (map :f (filter #(= :nemesis (:process %)) (trace/leading-up ops {:at [(* 2 (count steps))]})))))]
-    (is (= [:start-partition :pause] (shown (step :start-partition {:cut [["n1" "n2"]]}) (step :pause ["n1"]))))
-    (is (= [:pause] (shown (step :start-partition {}) (step :pause ["n1"]) (step :stop-partition nil))))
-    (is (= [:kill] (shown (step :kill ["n1"]) (step :kill ["n2"]) (step :start ["n1"]))) "n2 is still down")
-    (is (= [:skew] (shown (step :pause {:workers [1]}) (step :skew {}) (step :resume {:workers :all}))))
-    (is (= [:heal] (shown (step :kill ["n1"]) (step :skew nil) (step :heal nil))) "all has ended")))
-
-(deftest a-step-of-the-nemesis-is-one-line-that-says-what-it-hit
-  (let [[plan done] (step :kill [[:leader "n1"]])
-        ops         (history plan (assoc done :value ["n2"])
-                             (step :pause ["n3"] [:no-effect "n3 was never seen stopped"])
-                             (acquire "a" 1))
-        lines       (fn [finding] (filter #(str/includes? % "NEMESIS") (map trace/line (trace/leading-up ops finding))))]
-    (is (= ["t=0.0s NEMESIS kill [\"n2\"]"] (lines {:at [4]})))
-    (is (= ["t=0.0s NEMESIS kill [\"n2\"]"
-            "t=0.0s NEMESIS pause [\"n3\"] [:no-effect \"n3 was never seen stopped\"]"]
-           (lines {:time 1000000000})))))
-
-(deftest what-a-shard-is-stuck-at-is-shown-though-it-is-about-the-whole-run
-  (let [ops (history (acquire "a" 1) {:f :complete-run, :in {:run "r", :op-id "x"}, :out {}})]
-    (is (= [:acquire :acquire :complete-run :complete-run] (map :f (trace/leading-up ops {:shard "s", :at [3]}))))))
 
 (deftest of-each-kind-of-finding-one-is-shown
   (let [of   (fn [id n] (for [i (range n)] {:id id, :message (str id i)}))

@@ -5,8 +5,10 @@
   `lein run analyze` are two processes. The file is there as soon as anybody watches: a run without it was not watched."
   (:require [clojure.edn :as edn]
             [clojure.java.io :as io]
+            [clojure.string :as str]
             [jepsen.checker :as checker]
-            [jepsen.store :as store]))
+            [jepsen.store :as store])
+  (:import (java.util.regex Pattern)))
 
 (def ^:private deaths-file "deaths.edn")
 
@@ -37,8 +39,13 @@
       (entries file))))
 
 (def bad-line
-  "What no node may ever log. A clock control file that was ignored is a fault that the run only believes to have made."
-  #"panicked at|\"level\":\"ERROR\"|stack backtrace|clock control file ignored")
+  "What no node may ever log. A clock control file that was ignored is a fault that the run only believes to have made.
+  In a file, a text a line, since tools/lib/jepsen.sh looks for the same in the logs of a run that never came to this judge."
+  (->> (str/split-lines (slurp (io/resource "bad-log-lines.txt")))
+       (remove str/blank?)
+       (map #(Pattern/quote %))
+       (str/join "|")
+       re-pattern))
 
 (def ^:private most-lines
   "Of each log."
