@@ -88,14 +88,16 @@
 ;; Operations
 
 (defn- list-shards
-  "All pages."
-  [call request]
+  "All shards of a run. Pages are read one after the other, so that under load only a single page shows one moment: more of them are
+  a picture only when nothing is written any more, as in the final reads."
+  [call request final?]
   (loop [after "", shards []]
-    (let [page   (call "ShardService/ListShards" (assoc request :page-size 1000, :after after))
-          shards (into shards (:shards page))]
-      (if (str/blank? (:next page))
-        shards
-        (recur (:next page) shards)))))
+    (let [{:keys [next] :as page} (call "ShardService/ListShards" (assoc request :page-size 1000, :after after))
+          shards                  (into shards (:shards page))]
+      (cond (str/blank? next) shards
+            final?            (recur next shards)
+            :else             (throw (ex-info "more than one page: no picture of one moment"
+                                              {:type ::grpc/error, :reason "LIMIT_EXCEEDED", :definite true}))))))
 
 (def ^:private settled-facts
   "Facts that stand still when nothing is written any more; load never does."
@@ -175,7 +177,7 @@
                         (assoc (record (:shard answer)) :applied (:applied-index (:read answer))))
       ; The status first: the judge expects that where a run has ended its shards have.
       :read-run       (let [answer (call "RunService/GetRun" base)
-                            shards (list-shards call base)]
+                            shards (list-shards call base (:final? value))]
                         {:status  (:status (:run answer))
                          :shards  (mapv record shards)
                          :applied (:applied-index (:read answer))})

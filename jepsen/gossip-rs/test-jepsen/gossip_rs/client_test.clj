@@ -38,6 +38,15 @@
            (select-keys request [:lease :cursor])))
     (is (nil? added))))
 
+(deftest a-run-is-read-page-by-page-only-when-nothing-is-written-any-more
+  (let [pages {"" {:shards [{:shard "a"}], :next "a"}, "a" {:shards [{:shard "b"}]}}
+        call  (fn [method request]
+                (if (= "RunService/GetRun" method) {:run {:status :active}} (pages (:after request))))
+        read  #(client/perform call options {:f :read-run, :value (merge {:run "main"} %)} 1000)]
+    (is (= ["a" "b"] (map :shard (:shards (read {:final? true})))))
+    (let [e (is (thrown? clojure.lang.ExceptionInfo (read {})))]
+      (is (= {:type :fail, :error [:limit-exceeded ""]} (client/outcome {} (ex-data e)))))))
+
 (deftest shards-of-the-side-run-are-named-after-it
   (is (= "side" (get-in (perform {:f :read-shard, :value {:shard "side-s000"}} {:shard {:shard "side-s000"}}) [0 0 1 :run])))
   (is (= "brief-12" (client/run-of "main" {:shard "brief-12-s000"})))
