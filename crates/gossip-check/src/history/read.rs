@@ -140,6 +140,9 @@ impl<R: BufRead> Reader<R> {
         if let Some((field, value)) = unreadable_number(&draft) {
             return Err(fault(line, Some(field.to_owned()), format!("must be an integer of 64 bits, is {value}")));
         }
+        if let Some(value) = unreadable_status(&draft) {
+            return Err(fault(line, Some("status".to_owned()), format!("must be a keyword or a string, is {value}")));
+        }
         self.op_line = line;
         Ok(Op {
             index,
@@ -154,13 +157,21 @@ impl<R: BufRead> Reader<R> {
     }
 }
 
+/// What a client's op tells: its value, and the records in it.
+fn told(draft: &Draft) -> impl Iterator<Item = &Value> {
+    let records = draft.value.get("shards").and_then(Value::items).unwrap_or_default();
+    let all = [&draft.value].into_iter().chain(records);
+    all.filter(|_| matches!(draft.process, Some(Process::Client(_))))
+}
+
+/// A status that is none. It would be taken for one that was not told, as a number would.
+fn unreadable_status(draft: &Draft) -> Option<&Value> {
+    told(draft).filter_map(|told| told.some("status")).find(|status| status.name().is_none())
+}
+
 /// A number of a client's op that is none, with its field.
 fn unreadable_number(draft: &Draft) -> Option<(&'static str, &Value)> {
-    if !matches!(draft.process, Some(Process::Client(_))) {
-        return None;
-    }
-    let records = draft.value.get("shards").and_then(Value::items).unwrap_or_default();
-    [&draft.value].into_iter().chain(records).find_map(|told| {
+    told(draft).find_map(|told| {
         let number =
             |name: &'static str| told.some(name).filter(|value| value.as_i64().is_none()).map(|value| (name, value));
         NUMBERS.into_iter().find_map(number)

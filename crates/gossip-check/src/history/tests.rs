@@ -316,3 +316,15 @@ mod any {
         }
     }
 }
+
+#[test]
+fn a_status_that_is_none_is_an_error_with_line_and_field() {
+    let op = |value: &str| format!("\n{{:process 0 :type :ok :f :read-run :value {value} :time 1}}");
+    for (value, told) in [("{:status 5}", "5"), ("{:status :open :shards [{:status true}]}", "true")] {
+        let error = error(&op(value)).to_string();
+        assert_eq!(error, format!("line 2: :status must be a keyword or a string, is {told}"));
+    }
+    for value in ["{:status nil}", "{:status \"Open\"}", "{:status :whatever}"] {
+        assert_eq!(read_str(&op(value)).unwrap().len(), 1, "{value}");
+    }
+}

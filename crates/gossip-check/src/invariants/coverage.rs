@@ -1,7 +1,8 @@
 //! Coverage of the schedule: a run that never did what its name says is *unknown*, whatever else was right in it.
 //!
 //! A fault took hold if the nemesis recorded it without `:error` (Jepsen records each twice, when it starts and when it is
-//! done) and clients still called afterwards. A lease expired if the next grant on its shard came at or after its deadline
+//! done) and clients still called afterwards. Of a partition or a client's fault only its end shows whether anything met it:
+//! one that nothing but the heal ended took hold of nothing that is known. A lease expired if the next grant on its shard came at or after its deadline
 //! while its holder had not given it up. Each thing is counted; nothing here is ever a violation.
 
 use std::collections::BTreeSet;
@@ -74,10 +75,45 @@ fn faults(facts: &Facts<'_>, fs: &BTreeSet<String>) -> u64 {
     let last_call = facts.calls.last().map_or(0, |c| c.at);
     let mut count: u64 = 0;
     for f in fs {
+        if let Some(end) = tells_at_end(f) {
+            count += ended(&facts.ops[..last_call], f, end);
+            continue;
+        }
         let ops = facts.ops[..last_call].iter().filter(|op| op.process == Process::Nemesis && op.f == *f);
         let (failed, clean): (Vec<_>, Vec<_>) = ops.partition(|op| op.error.is_some() || op.typ == OpType::Fail);
         // A fault that failed has a clean op too: the one that started it.
         count += clean.len().saturating_sub(failed.len()) as u64;
+    }
+    count
+}
+
+/// What ends a fault of which only the end shows whether anything met it.
+fn tells_at_end(f: &str) -> Option<&'static str> {
+    match f {
+        "start-partition" => Some("stop-partition"),
+        "start-client-fault" => Some("stop-client-fault"),
+        _ => None,
+    }
+}
+
+/// How many faults took hold, of those that an end of their own ended.
+fn ended(ops: &[Op], start: &str, end: &str) -> u64 {
+    let has_failed = |op: &Op| op.error.is_some() || op.typ == OpType::Fail;
+    let (mut count, mut under_way) = (0, 0_u64);
+    let mut steps = ops.iter().filter(|op| op.process == Process::Nemesis).peekable();
+    while let Some(op) = steps.next() {
+        let fails = steps.peek().is_some_and(|next| next.f == op.f && has_failed(next));
+        if op.f == start {
+            // One that failed has a clean op too: the one that started it.
+            under_way = if has_failed(op) { under_way.saturating_sub(1) } else { under_way + 1 };
+        } else if op.f == end && !fails {
+            if !has_failed(op) {
+                count += under_way;
+            } else if op.reason().as_deref() != Some("no-effect") {
+                continue;
+            }
+            under_way = 0;
+        }
     }
     count
 }
@@ -179,6 +215,26 @@ mod tests {
         assert!(happened(wanted(), &run(1.0, 3.0)));
         assert!(!happened(wanted(), &run(2.0, 3.0)), "it had ended before");
         assert!(happened(MustHappen::LeaseExpiry, &run(2.0, 3.0)));
+    }
+
+    #[test]
+    fn a_partition_or_a_clients_fault_took_hold_only_if_its_end_says_so() {
+        let error = |f: &str, reason: &str| {
+            nemesis(f, 2.0).replace("{:process", &format!("{{:error [:{reason} \"\"] :process"))
+        };
+        let after = grant(0, 1, 4000, 6000, 4.0, 5.8);
+        for (start, stop) in [("start-partition", "stop-partition"), ("start-client-fault", "stop-client-fault")] {
+            let held = |ends: &str| happened(MustHappen::fault(start), &(nemesis(start, 1.0) + ends + &after));
+            assert!(held(&nemesis(stop, 2.0)));
+            assert!(held(&(nemesis(stop, 2.0) + &nemesis(stop, 2.0))), "noted as Jepsen does");
+            assert!(!held(&nemesis("heal", 2.0)), "its end was cut off");
+            assert!(!held(&(nemesis(stop, 2.0) + &error(stop, "no-effect"))));
+            assert!(!held(&(nemesis(stop, 2.0) + &error(stop, "failed") + &nemesis("heal", 3.0))));
+            assert!(!held(&(error(start, "no-effect") + &nemesis(stop, 2.0))), "as the local tier says it");
+            assert!(!held(&(nemesis(stop, 2.0) + &error(stop, "no-effect") + &nemesis(stop, 3.0))), "it was over");
+            assert!(held(&(nemesis(stop, 2.0) + &error(stop, "failed") + &nemesis(stop, 3.0))), "counted at last");
+        }
+        assert!(happened(MustHappen::fault("kill"), &(nemesis("kill", 1.0) + &nemesis("heal", 2.0) + &after)));
     }
 
     #[test]

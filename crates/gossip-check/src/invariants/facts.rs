@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::healing::{self, Healing};
 use super::leases::{self, Lease};
 use super::op_ids;
 use crate::history::{self, Call, HistoryError, Name, OPEN_END, Op, Process, Value, name};
@@ -187,6 +188,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) runs: Runs<'a>,
     /// Where the first deletion of each run was invoked, of those that may have happened.
     deleted_from: HashMap<Name<'a>, usize>,
+    /// How the end of all faults went.
+    pub(crate) healing: Healing<'a>,
     /// Whether monotonic clocks kept within the drift margin.
     pub(crate) rates_are_sane: bool,
 }
@@ -218,6 +221,7 @@ impl<'a> Facts<'a> {
             operations,
             runs,
             deleted_from: deleted_from(&calls),
+            healing: healing::of_history(ops, &calls),
             made,
             ranges,
             rates_are_sane: rates_are_sane.unwrap_or_else(|| sane_rates(ops)),

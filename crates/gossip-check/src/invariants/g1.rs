@@ -4,8 +4,10 @@
 //! on one node for ever must not be excused by another node that has it. All last views must be equal, and must show every
 //! published fact at its version or a later one. A node that was asked for its view must have answered at least once: of a
 //! view that nobody saw nobody knows that it became the same.
+//!
+//! Neither the views nor the facts of nodes that were not mended at the end are looked at ([`super::healing`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::facts::{Facts, Tally, is_final};
 use crate::history::{Call, Name, Value, name};
@@ -14,6 +16,8 @@ use crate::history::{Call, Name, Value, name};
 pub(super) type Versions<'a> = HashMap<(Name<'a>, Name<'a>), Option<i64>>;
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
+    let mut tally = Tally::default();
+    let Some(unmended) = facts.healing.unmended() else { return tally };
     let mut views: BTreeMap<Name<'_>, &Call<'_>> = BTreeMap::new();
     for call in facts.final_reads("read-view") {
         let node = call.input("node").map(name).unwrap_or_default();
@@ -22,10 +26,14 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
             *last = call;
         }
     }
-    let mut tally = Tally::default();
     never_shown(facts, &views, &mut tally);
+    views.retain(|node, _| !unmended.contains(node));
     for ((node_a, a), (node_b, b)) in views.iter().zip(views.iter().skip(1)) {
-        let different = a.output("view") != b.output("view");
+        let different = if unmended.is_empty() {
+            a.output("view") != b.output("view")
+        } else {
+            shown(a, unmended) != shown(b, unmended)
+        };
         let message = || format!("nodes {node_a} and {node_b} end with different views");
         tally.add(different.then(|| facts.violation(message(), [a.end(), b.end()])));
     }
@@ -35,12 +43,18 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
     tally
 }
 
+/// What a view shows of all nodes but some.
+fn shown<'a>(view: &Call<'a>, but: &BTreeSet<Name<'_>>) -> BTreeMap<Name<'a>, &'a Value> {
+    let nodes = view.output("view").and_then(Value::as_map).into_iter().flat_map(|v| v.iter());
+    nodes.map(|(node, shown)| (name(node), shown)).filter(|(node, _)| !but.contains(node)).collect()
+}
+
 /// Nodes that were asked for their view and never answered.
 fn never_shown(facts: &Facts<'_>, views: &BTreeMap<Name<'_>, &Call<'_>>, tally: &mut Tally) {
     let mut silent: BTreeMap<Name<'_>, Vec<usize>> = BTreeMap::new();
     for call in facts.calls.iter().filter(|c| c.f() == "read-view" && is_final(c)) {
         let node = call.input("node").map(name).unwrap_or_default();
-        if !views.contains_key(&node) {
+        if !views.contains_key(&node) && facts.healing.owes(&node) {
             silent.entry(node).or_default().push(call.completed_at.unwrap_or(call.at));
         }
     }
@@ -66,6 +80,9 @@ fn missing(facts: &Facts<'_>, reader: &str, view: &Call<'_>, tally: &mut Tally) 
     let versions = versions(view);
     for publish in facts.calls.iter().filter(|c| c.f() == "publish" && c.ok() && c.end() < view.at) {
         let node = publish.output("node").map(name).unwrap_or_default();
+        if !facts.healing.owes(&node) {
+            continue;
+        }
         let key = publish.output("key").map(name).unwrap_or_default();
         let version = publish.output_int("version");
         let seen = versions.get(&(node.clone(), key.clone())).copied().flatten();

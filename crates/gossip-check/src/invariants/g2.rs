@@ -9,12 +9,14 @@
 //! starts knows nothing.
 //!
 //! Where a nemesis operation stands in the history twice, when it begins and when it is done, what it takes away is counted as
-//! gone from the first of the two, and what it gives back from each of them anew.
+//! gone from the first of the two, and what it gives back from each of them anew. What could not be given back is not: a step that
+//! failed changes nothing, and of a heal the nodes that were not mended stay gone ([`super::healing`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Facts, Tally};
 use super::g1::{Versions, versions};
+use super::healing::{Healing, has_failed};
 use crate::history::{Call, Name, Op, OpType, Process, Value, name};
 
 /// A fact: its owner and its key.
@@ -118,8 +120,23 @@ fn backwards<'a>(
 }
 
 fn nemesis_ops<'a>(facts: &Facts<'a>) -> impl Iterator<Item = (usize, &'a Op)> {
-    let ops = facts.ops.iter().enumerate();
-    ops.filter(|(_, op)| op.process == Process::Nemesis && op.error.is_none() && op.typ != OpType::Fail)
+    let ops = facts.ops.iter().enumerate().filter(|(_, op)| op.process == Process::Nemesis);
+    let mut ops = ops.peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let (at, op) = ops.next()?;
+            let planned_in_vain = ops.peek().is_some_and(|(_, next)| next.f == op.f && gave_nothing_back(next));
+            let is_done = op.error.is_none() && op.typ != OpType::Fail && !planned_in_vain;
+            if is_done || op.f == "heal" && !planned_in_vain {
+                return Some((at, op));
+            }
+        }
+    })
+}
+
+/// Whether a step that was to end faults did not. One that met nothing had ended them.
+fn gave_nothing_back(op: &Op) -> bool {
+    matches!(&*op.f, "stop-partition" | "heal") && has_failed(op) && op.reason().as_deref() != Some("no-effect")
 }
 
 fn is_new_life(op: &Op) -> bool {
@@ -162,7 +179,10 @@ impl<'a> Reach<'a> {
             }
             "heal" => {
                 self.cut.clear();
-                self.down.clear();
+                self.down = match Healing::of(op, &self.nodes) {
+                    Healing::Over { unmended } => unmended,
+                    Healing::Open => self.nodes.clone(),
+                };
             }
             "skew" | "reset-clock" => return,
             _ => {}
@@ -286,5 +306,21 @@ mod tests {
         let killed = first.clone() + &line(":nemesis", "info", "kill", "[\"n1\"]", 2.2) + &view("n2", 6, 2.5);
         assert_eq!(violations(&killed), Vec::<String>::new());
         assert_eq!(violations(&(first + &view("n3", 6, 2.5))), Vec::<String>::new(), "another node's view");
+    }
+
+    #[test]
+    fn what_was_not_mended_owes_no_fact() {
+        let count = |f: &str, value: &str, reason: &str| {
+            let failed = line(":nemesis", "info", f, value, 3.0)
+                .replace("{:process", &format!("{{:error [:{reason} \"\"] :process"));
+            let plan = line(":nemesis", "info", f, "nil", 2.0);
+            violations(&(cut("[\"n1\" \"n2\"]", 0.5) + &publish(7, 1.0) + &plan + &failed + &view("n2", 3, 20.0))).len()
+        };
+        assert_eq!(count("stop-partition", "nil", "failed"), 0);
+        assert_eq!(count("stop-partition", "nil", "no-effect"), 1, "its filters are gone");
+        assert_eq!(count("heal", "nil", "heal-failed"), 0);
+        assert_eq!(count("heal", "{:unmended [\"n2\"]}", "heal-failed"), 0);
+        assert_eq!(count("heal", "{:unmended []}", "heal-failed"), 1);
+        assert_eq!(count("heal", "nil", "not-serving"), 1);
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod facts;
 mod floors;
 mod g1;
 mod g2;
+pub(crate) mod healing;
 mod lease_clock;
 pub(crate) mod leases;
 mod makers;

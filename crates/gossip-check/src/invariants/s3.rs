@@ -3,7 +3,8 @@
 //! A shard ends when a complete or a split-replace is answered, or its run's end is. A run has also ended when a fresh read of it
 //! shows so: the answer to its end may be lost. An operation that may have taken effect only after that moment must not succeed,
 //! and a fresh read asked after it must show a terminal status. Two different operations that end one shard cannot both succeed,
-//! in whatever order they were answered; nor can two that end a run. What else the status of a run must be is told in
+//! in whatever order they were answered; nor can two that end a run. A call that tells no op id may be one more try of another that
+//! asks for the same and was not answered otherwise, and no more is proven by it than by a replay. What else the status of a run must be is told in
 //! [`super::run_status`]. Only an ended run is deleted ([`super::deletions`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -89,6 +90,19 @@ fn earliest(facts: &Facts<'_>, places: &[usize], is_end: fn(&str) -> bool) -> Op
     ends.min_by_key(|&i| facts.calls[i].end())
 }
 
+/// As [`Facts::effect_from`], where a call may be a try of an operation that another one does not name.
+fn effect_from(facts: &Facts<'_>, place: usize) -> usize {
+    let call = &facts.calls[place];
+    let others = (0..place).filter(|&i| !facts.calls[i].failed() && may_be_one_operation(&facts.calls[i], call));
+    others.chain([place]).map(|i| facts.effect_from[i]).min().unwrap_or(call.at)
+}
+
+/// Whether two calls, of which one tells no op id, may be tries of one operation.
+fn may_be_one_operation(a: &Call<'_>, b: &Call<'_>) -> bool {
+    let is_nameless = a.op_id().is_none() || b.op_id().is_none();
+    is_nameless && a.f() == b.f() && a.asked() == b.asked() && !(a.ok() && b.ok() && a.told() != b.told())
+}
+
 /// A shard or a run.
 struct Subject<'s> {
     what: String,
@@ -127,9 +141,10 @@ impl Subject<'_> {
             if call.at < end.end() {
                 continue;
             }
-            let same = facts.operations[place] == facts.operations[i];
+            let same = facts.operations[place] == facts.operations[i] || may_be_one_operation(end, call);
             let changed = call.ok() && !is_read(call.f()) && call.f() != "section" && !same;
-            tally.add((changed && end.end() < facts.effect_from[i]).then(|| {
+            let late = |from: usize| end.end() < from;
+            tally.add((changed && late(facts.effect_from[i]) && late(effect_from(facts, i))).then(|| {
                 let message = format!("{}: {} succeeded after {}", self.what, call.f(), end.f());
                 facts.violation(message, [end.end(), call.end()])
             }));
@@ -139,10 +154,12 @@ impl Subject<'_> {
     /// Different operations of which only one may succeed.
     fn rivals(&self, facts: &Facts<'_>, tally: &mut Tally) {
         let mut seen: HashSet<usize> = HashSet::new();
+        let ends = self.places.iter().filter(|&&i| (self.is_end)(facts.calls[i].f()) && facts.calls[i].ok());
+        let (named, nameless): (Vec<usize>, Vec<usize>) = ends.partition(|&&i| facts.calls[i].op_id().is_some());
         let mut firsts: Vec<&Call<'_>> = Vec::new();
-        for &i in self.places {
-            let call = &facts.calls[i];
-            if (self.is_end)(call.f()) && call.ok() && seen.insert(facts.operations[i]) {
+        firsts.extend(named.into_iter().filter(|&i| seen.insert(facts.operations[i])).map(|i| &facts.calls[i]));
+        for call in nameless.into_iter().map(|i| &facts.calls[i]) {
+            if !firsts.iter().any(|first| may_be_one_operation(first, call)) {
                 firsts.push(call);
             }
         }

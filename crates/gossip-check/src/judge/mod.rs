@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::history::{self, HistoryError, Op};
 use crate::invariants::facts::{Facts, Tally};
-use crate::invariants::{Invariant, coverage, names};
+use crate::invariants::{Invariant, coverage, healing, names};
 use crate::wgl::{Limits, check_shards};
 
 pub use crate::invariants::coverage::MustHappen;
@@ -172,7 +172,8 @@ impl Verdict {
 }
 
 /// Judges a history, or a part of one: order is that of the slice, not of the ops' indices. What is about a name that stands for
-/// several things is left out; the verdict is then unknown at best, and [`Invariant::Names`] says why.
+/// several things is left out; the verdict is then unknown at best, and [`Invariant::Names`] says why. So it is with what needs
+/// nodes whose faults were not ended ([`Invariant::S6`] says which).
 ///
 /// # Errors
 ///
@@ -187,7 +188,8 @@ pub fn judge(ops: &[Op], options: &Options) -> Result<Verdict, HistoryError> {
     let facts = Facts::of(ops, calls, options.rates_are_sane);
     let mut checks: Vec<Check> = Vec::new();
     for &id in &options.invariants {
-        checks.push(finish(id, id.check(&facts), options.required.contains(&id), note(id, &facts)));
+        let check = finish(id, id.check(&facts), options.required.contains(&id), note(id, &facts));
+        checks.push(if id == Invariant::S6 { without_unmended(check, &facts) } else { check });
     }
     if let Some(bound) = options.gossip_bound_ns {
         let tally = Invariant::check_speed(&facts, bound);
@@ -257,6 +259,19 @@ fn finish(id: Invariant, tally: Tally, required: bool, note: Option<String>) -> 
         (true, _) => Validity::True,
     };
     Check { id, name: id.title(), validity, count: tally.count, required, violations: tally.violations, note }
+}
+
+/// Progress after a heal that failed: what is owed was judged, and is no pass.
+fn without_unmended(check: Check, facts: &Facts<'_>) -> Check {
+    match healing::left_out(facts.ops, &facts.healing) {
+        None => check,
+        Some(note) => Check {
+            validity: check.validity.max(Validity::Unknown),
+            required: true,
+            note: Some(format!("left out: {note}")),
+            ..check
+        },
+    }
 }
 
 fn note(id: Invariant, facts: &Facts<'_>) -> Option<String> {

@@ -28,14 +28,13 @@
 
 (defn took-hold
   "{kind n}: how often each kind of fault took hold. The completion of a step tells. Some faults show only at their end
-  whether anything met them."
+  whether anything met them: without an end of their own, that of the heal being none, nobody counted."
   [ops]
-  (let [steps  (h/nemesis-steps ops)
-        failed (frequencies (map faults/kind (filter :error steps)))]
-    (into {} (for [[kind n] (frequencies (filter faults/begins (map faults/kind steps)))
-                   :let  [held (- n (failed kind 0) (failed (tell-at-end kind) 0))]
-                   :when (pos? held)]
-               [kind held]))))
+  (let [held? (fn [{:keys [begin end]}]
+                (if-let [tells (tell-at-end (faults/kind begin))]
+                  (and (= tells (:f end)) (nil? (:error end)))
+                  true))]
+    (frequencies (map (comp faults/kind :begin) (filter held? (faults/spans (h/nemesis-steps ops)))))))
 
 (defn takeovers
   "How many grants took a shard over from a holder who had not given it up: its lease had run out."

@@ -56,7 +56,7 @@
             (str "answers: " n " operations ended in " class))
           (when (false? (:watched? nodes)) ["nodes: nobody watched whether they ended"])
           (for [node (:no-log nodes)] (str "nodes: no log of " node))
-          (when (= :unknown (:valid? views)) ["views: none was read"])
+          (when (= :unknown (:valid? views)) ["views: none was read of a node that was mended"])
           [(str "Rust judge: " (case (:valid? rust) true "agrees", false "DISAGREES", "not compared"))]
           (for [gap (:gaps rust)] (str "Rust judge: " gap))))
 
@@ -72,9 +72,10 @@
   [{:keys [coverage elle linearizable invariants] :as results}]
   (vec (remove nil?
                (concat (map #(str "coverage: " %) (:missing coverage))
-                       (map #(str "left out: " %) (get-in invariants [:judgement :N :left-out]))
+                       (map #(str "left out: " %) (mapcat :left-out (vals (:judgement invariants))))
                        (for [id (:required invariants)
-                             :when (= :unknown (:valid? (get (:judgement invariants) id)))]
+                             :let  [{:keys [valid? left-out]} (get (:judgement invariants) id)]
+                             :when (and (= :unknown valid?) (empty? left-out))]
                          (str "coverage: " (name id) " is required, and there was nothing to check it by"))
                        [(str "faults that took hold: " (pr-str (:faults coverage)) ", leases that ran out under their holder: "
                              (:takeovers coverage))]

@@ -27,14 +27,20 @@
   [x]
   (and (integer? x) (<= Long/MIN_VALUE x Long/MAX_VALUE)))
 
-(defn- check-numbers
+(defn- check-told
+  "What a client's op tells: its value, and the records in it. A status that is none would be taken for one that was not told, as a
+  number would."
   [line {:keys [process value]}]
   (when (and (number? process) (map? value))
-    (doseq [told (cons value (let [records (:shards value)] (when (coll? records) (filter map? records))))
-            k    numbers
-            :let [x (get told k)]]
-      (when-not (or (nil? x) (number-of-64-bits? x))
-        (bad-op line k (str "must be an integer of 64 bits, is " (pr-str x)))))))
+    (let [told (cons value (let [records (:shards value)] (when (coll? records) (filter map? records))))]
+      (doseq [told told
+              k    numbers
+              :let [x (get told k)]]
+        (when-not (or (nil? x) (number-of-64-bits? x))
+          (bad-op line k (str "must be an integer of 64 bits, is " (pr-str x)))))
+      (doseq [{:keys [status]} told]
+        (when-not (or (nil? status) (ident? status) (string? status))
+          (bad-op line :status (str "must be a keyword or a string, is " (pr-str status))))))))
 
 (defn- check-op
   "Returns op, or throws with the line and the field that is wrong."
@@ -49,7 +55,7 @@
     (bad-op line :f (str "must be a keyword, is " (pr-str (:f op)))))
   (when-not (or (nil? (:time op)) (int? (:time op)))
     (bad-op line :time (str "must be an integer of nanoseconds, is " (pr-str (:time op)))))
-  (check-numbers line op)
+  (check-told line op)
   ; For errors that are found when all of them are read.
   (with-meta op {:line line}))
 

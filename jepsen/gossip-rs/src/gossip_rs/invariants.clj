@@ -7,6 +7,7 @@
             [gossip-rs.invariants.facts :as facts]
             [gossip-rs.invariants.g1 :as g1]
             [gossip-rs.invariants.g2 :as g2]
+            [gossip-rs.invariants.healing :as healing]
             [gossip-rs.invariants.s1 :as s1]
             [gossip-rs.invariants.s2 :as s2]
             [gossip-rs.invariants.s3 :as s3]
@@ -43,8 +44,9 @@
 
 (defn verdict
   "Of what an invariant's check found."
-  [{:keys [checks violations]}]
+  [{:keys [checks violations left-out]}]
   (cond (seq violations) false
+        (seq left-out)   :unknown
         (pos? checks)    true
         :else            :unknown))
 
@@ -58,7 +60,8 @@
 
 (defn judge
   "Runs invariants (those of every history by default) over ops: {:S1 {:valid? :checks :violations} ...}. What is about a name that
-  stands for several things is left out, and :N says so: {:valid? :unknown, :left-out [sentence]}."
+  stands for several things is left out, and :N says so: {:valid? :unknown, :left-out [sentence]}. What needs nodes whose faults were
+  not ended is left out as well, and :S6 says so."
   ([ops]
    (judge ops of-every-history))
   ([ops ids]
@@ -70,13 +73,15 @@
              {})
            (for [{:keys [id check]} catalogue
                  :when (wanted id)]
-             (let [result (check facts)]
+             (let [result   (check facts)
+                   left-out (when (= :S6 id) (healing/left-out ops (:unmended facts)))
+                   result   (cond-> result left-out (assoc :left-out left-out))]
                [id (assoc result :valid? (verdict result))]))))))
 
 (defn valid?
-  "One verdict over a judgement. An invariant that had nothing to check counts only if it is required; names that could not be
-  told apart always do."
+  "One verdict over a judgement. An invariant that had nothing to check counts only if it is required; one that had to leave something
+  out always does."
   [judgement required]
-  (merge-verdicts (for [[id {:keys [valid?]}] judgement
-                        :when (or (= :N id) (contains? (set required) id) (not= :unknown valid?))]
+  (merge-verdicts (for [[id {:keys [valid? left-out]}] judgement
+                        :when (or (seq left-out) (contains? (set required) id) (not= :unknown valid?))]
                     valid?)))

@@ -254,13 +254,15 @@
                          (when serve [["serve" serve]]))]
     (doseq [[what e] failed]
       (warn e "healing:" what "was not done"))
-    (when-let [error (harness/heal-error
-                       {:nodes    nodes
-                        :unmended (if (every? of-service? (remove nil? [grow serve])) (set (map second unmended)) (set nodes))
-                        :grown?   (nil? grow)
-                        :silent   (:nodes (ex-data serve))
-                        :said     (for [[what e] failed] (str what ": " (remote/in-words e)))})]
-      (throw (ex-info (second error) {:error error} (last (first failed)))))
+    (let [heal {:nodes    nodes
+                :unmended (if (every? of-service? (remove nil? [grow serve])) (set (map second unmended)) (set nodes))
+                :grown?   (nil? grow)
+                :silent   (:nodes (ex-data serve))
+                :said     (for [[what e] failed] (str what ": " (remote/in-words e)))}]
+      (when-let [error (harness/heal-error heal)]
+        (throw (ex-info (second error)
+                        {:error error, :value {:unmended (harness/named-unmended heal error)}}
+                        (last (first failed))))))
     ; From now on every node has to run, one among them whose removal nobody had answered.
     (reset! (:up test) (set nodes))))
 
@@ -294,13 +296,15 @@
                             (when (= (:effects @running) @(:fault-effects test))
                               (miss! :no-effect "no client met the fault"))
                             nil)
-    :heal               (do (heal! test) nil)))
+    :heal               (do (heal! test) {:value {:unmended []}})))
 
 (defn- failed
-  "A step that was not done, or met nothing."
+  "A step that was not done, or met nothing. A heal that was done in part says what of it was not."
   [op e]
   (warn e (:f op) "was not done")
-  (assoc op :error (or (:error (ex-data e)) [:failed (remote/in-words e)])))
+  (merge op
+         (select-keys (ex-data e) [:value])
+         {:error (or (:error (ex-data e)) [:failed (remote/in-words e)])}))
 
 (defrecord Nemesis [running]
   nemesis/Nemesis

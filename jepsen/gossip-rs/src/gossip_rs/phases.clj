@@ -193,7 +193,8 @@
                 cancels? (conj (register test-seed client/side-run (shards-of client/side-run 4)))))
       (load-phase options)
       (gen/log "healing")
-      (gen/nemesis {:type :info, :f :heal})
+      ; Until it is done, no node is known to be mended.
+      (gen/nemesis {:type :info, :f :heal, :value {:unmended (vec nodes)}})
       (gen/log "driving every shard to its end")
       (gen/time-limit drive-within-s (gen/clients (workers/drivers plan test-seed concurrency)))
       (by-one (cond-> (end-runs test-seed cancels?)

@@ -94,7 +94,7 @@
 
 (deftest healing-ends-everything
   (swap! *nodes* update "n1" merge {:running? false, :stopped? true})
-  (is (nil? (:error (act :heal nil))))
+  (is (= {:unmended []} (:value (act :heal {:unmended ["n1" "n2"]}))))
   (is (= {:running? true, :stopped? false} (select-keys (get @*nodes* "n1") [:running? :stopped?]))))
 
 (deftest a-heal-step-that-throws-does-not-stop-the-others
@@ -106,18 +106,23 @@
     (is (= :unknown (:valid? (harness/healing [{} {:process :nemesis, :type :info, :f :heal}
                                                {:process :nemesis, :type :info, :f :heal, :error [:heal-failed ""]}]))))))
 
-(defn- healed
-  "What a heal of three nodes ends in when these do not serve: a kind of error, or nil."
+(defn- healed-as
+  "What a heal of three nodes completes with when these do not serve."
   [silent & redefs]
   (swap! *nodes* update "n3" #(merge {:running? true, :readings 1} %))
   (binding [*test* (assoc (fresh-test) :nodes ["n1" "n2" "n3"])]
-    (first (:error (apply act :heal nil
-                          #'gnemesis/heal-within-ms 0
-                          #'gnemesis/members        (constantly #{"n1" "n2" "n3"})
-                          #'gdb/await-serving!      (fn [& _]
-                                                      (when (seq silent)
-                                                        (throw (ex-info "silence" {:type ::gdb/not-serving, :nodes silent}))))
-                          redefs)))))
+    (apply act :heal {:unmended ["n1" "n2" "n3"]}
+           #'gnemesis/heal-within-ms 0
+           #'gnemesis/members        (constantly #{"n1" "n2" "n3"})
+           #'gdb/await-serving!      (fn [& _]
+                                       (when (seq silent)
+                                         (throw (ex-info "silence" {:type ::gdb/not-serving, :nodes silent}))))
+           redefs)))
+
+(defn- healed
+  "The kind of error, or nil."
+  [& args]
+  (first (:error (apply healed-as args))))
 
 (def ^:private nobody-leads
   "Redefinitions by which the group has no leader."
@@ -142,8 +147,11 @@
   (swap! *nodes* update "n1" merge {:running? false, :stopped? true})
   (is (= :heal-failed (healed ["n3"])))
   (is (= {:running? true, :stopped? false} (select-keys (get @*nodes* "n1") [:running? :stopped?])) "the others are mended")
+  (is (= {:unmended ["n3"]} (:value (healed-as ["n3"]))))
   (is (= :not-serving (healed ["n1" "n3"])) "n1 and n2 are a majority")
+  (is (= {:unmended ["n3"]} (:value (healed-as ["n1" "n3"]))))
   (is (= :heal-failed (apply healed ["n1" "n2"] nobody-leads)) "the group may be n2 and n3 alone")
+  (is (= {:unmended ["n1" "n2" "n3"]} (:value (apply healed-as ["n1" "n2"] nobody-leads))))
   (swap! *nodes* assoc-in ["n2" :unreachable?] true)
   (is (= :heal-failed (healed ["n1"])) "it cannot serve alone"))
 

@@ -16,6 +16,18 @@
     (is (= {} (coverage/took-hold (run (step :start-partition {}) (step :stop-partition nil [:no-effect "no packet"])))))
     (is (= {:start-partition 1} (coverage/took-hold (run (step :start-partition {}) (step :stop-partition nil)))))))
 
+(deftest what-only-its-end-tells-did-not-take-hold-without-one
+  (doseq [[start stop] {:start-partition :stop-partition, :start-client-fault :stop-client-fault}]
+    (let [held (fn [& ends] (get (coverage/took-hold (apply run (step start {}) ends)) start 0))]
+      (is (= 1 (held (step stop nil))))
+      (is (= 0 (held)))
+      (is (= 0 (held (step :heal nil))) "its end was cut off")
+      (is (= 0 (held (step stop nil [:no-effect ""]))))
+      (is (= 0 (held (step stop nil [:failed "ssh"]) (step :heal nil))))
+      (is (= 0 (held (step stop nil [:no-effect ""]) (step stop nil))) "it was over")
+      (is (= 1 (held (step stop nil [:failed "ssh"]) (step stop nil))) "counted at last")))
+  (is (= {:kill 1} (coverage/took-hold (run (step :kill ["n1"]) (step :heal nil))))))
+
 (deftest a-worker-that-stalls-is-no-node-that-stands-still
   (let [ops (run (step :pause {:workers [1 2]}))]
     (is (= {:stall 1} (coverage/took-hold ops)))

@@ -65,6 +65,19 @@
     (is (empty? (apply violations (conj healing (view "n2" 3 19.5)))))
     (is (= 1 (count (apply violations (conj healing (view "n2" 3 20.5))))))))
 
+(deftest what-was-not-mended-owes-no-fact
+  (let [apart  [(nemesis :start-partition (cut ["n1" "n2"]) 0.5) (publish 7 1.0)]
+        failed (fn [f value reason]
+                 [(nemesis f nil 2.0) [(assoc (first (nemesis f value 3.0)) :error [reason "ssh"])]])
+        late   [(view "n2" 3 20.0)]
+        count  (fn [f value reason] (count (apply violations (concat apart (failed f value reason) late))))]
+    (is (= 0 (count :stop-partition nil :failed)))
+    (is (= 1 (count :stop-partition nil :no-effect)) "its filters are gone")
+    (is (= 0 (count :heal nil :heal-failed)))
+    (is (= 0 (count :heal {:unmended ["n2"]} :heal-failed)))
+    (is (= 1 (count :heal {:unmended []} :heal-failed)))
+    (is (= 1 (count :heal nil :not-serving)))))
+
 (deftest keywords-are-names-as-strings-are
   (let [local [{:process 1, :type :invoke, :f :read-view, :value {:node "n2"}, :time (ns-at 6.0)}
                {:process 1, :type :ok, :f :read-view, :time (ns-at 6.1)

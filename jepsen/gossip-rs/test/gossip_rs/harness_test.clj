@@ -31,6 +31,13 @@
       :heal-failed {:grown? false})
     (is (nil? (said {:said []})))))
 
+(deftest a-heal-that-failed-names-whom-it-did-not-mend
+  (are [named kind more] (= named (harness/named-unmended (merge {:nodes ["n1" "n2" "n3"], :unmended #{"n3"}, :grown? true} more) [kind ""]))
+    ["n3"]           :heal-failed {}
+    ["n3"]           :not-serving {:grown? false}
+    ["n1" "n2" "n3"] :heal-failed {:grown? false}
+    ["n1" "n2" "n3"] :heal-failed {:grown? false, :unmended #{}}))
+
 (deftest steps-that-were-not-done-are-listed
   (is (= [[:kill [:failed "ssh"]]]
          (map (juxt :f :error)

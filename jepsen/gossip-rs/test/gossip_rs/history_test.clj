@@ -17,6 +17,8 @@
                         ["{:process 0 :type :ok :f \"x\"}" :f]
                         ["{:process 0 :type :ok :f :x :time \"now\"}" :time]
                         ["{:process 0 :type :ok :f :x :value {:fence 1.0}}" :fence]
+                        ["{:process 0 :type :ok :f :read-run :value {:status 5}}" :status]
+                        ["{:process 0 :type :ok :f :read-run :value {:status :open :shards [{:status true}]}}" :status]
                         ["{:process 0 :type :ok :f :x :value {:fence 9223372036854775808}}" :fence]
                         ["{:process 0 :type :ok :f :x :value {:granted \"7\"}}" :granted]
                         ["{:process 0 :type :ok :f :x :value {:deadline :never}}" :deadline]

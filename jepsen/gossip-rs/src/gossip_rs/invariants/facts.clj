@@ -3,7 +3,8 @@
   which leases were granted, which ranges shards were given. Derived once, from client calls alone."
   (:require [clojure.string :as str]
             [gossip-rs.errors :as errors]
-            [gossip-rs.history :as h]))
+            [gossip-rs.history :as h]
+            [gossip-rs.invariants.healing :as healing]))
 
 (def grants #{:acquire :claim})
 (def lease-writes #{:renew :checkpoint :complete :release :park :split-replace :split-residual})
@@ -185,7 +186,13 @@
      :deleted-from (apply merge-with min {}
                           (for [call calls :when (and (= :delete-run (:f call)) (not (h/failed? call)))]
                             {(:run (:in call)) (:index call)}))
-     :nemesis     (h/nemesis-ops ops)}))
+     :nemesis     (h/nemesis-ops ops)
+     :unmended    (healing/of-history ops calls)}))
+
+(defn owes?
+  "Whether a node owed service when the faults were over."
+  [{:keys [unmended]} node]
+  (boolean (and unmended (not (unmended (healing/node-name node))))))
 
 (defn known-shards
   "Shards that are surely there: a map from shard to the place of the first answer that made it or was about it."

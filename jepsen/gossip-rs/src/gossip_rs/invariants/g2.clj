@@ -10,10 +10,13 @@
   knows nothing.
 
   A nemesis operation stands in the history when it begins and when it is done. What it takes away is counted as gone from
-  the first of the two, what it gives back from each of them anew."
-  (:require [gossip-rs.history :as h]
+  the first of the two, what it gives back from each of them anew. What could not be given back is not: a step that failed changes
+  nothing, and of a heal the nodes that were not mended stay gone (`gossip-rs.invariants.healing`)."
+  (:require [gossip-rs.errors :as errors]
+            [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]
-            [gossip-rs.invariants.g1 :as g1]))
+            [gossip-rs.invariants.g1 :as g1]
+            [gossip-rs.invariants.healing :as healing]))
 
 (def bound-ns
   "Eight rounds of the gossip. Shorter than any fault of a workload that is judged by it."
@@ -60,14 +63,14 @@
 
 (defn- after-step
   "Who reaches whom after this operation of the nemesis."
-  [reach {:keys [f value time]}]
+  [{:keys [nodes] :as reach} {:keys [f value time] :as step}]
   (let [names  (set (when (sequential? value) (filter string? value)))
         reach  (case f
                  :start-partition     (assoc reach :cut (set (:cut (when (map? value) value))))
                  :stop-partition      (assoc reach :cut #{})
                  (:kill :pause :shrink) (update reach :down into names)
                  (:start :resume :grow) (update reach :down #(into #{} (remove names) %))
-                 :heal                (assoc reach :cut #{} :down #{})
+                 :heal                (assoc reach :cut #{} :down (or (healing/unmended step nodes) (set nodes)))
                  reach)]
     (if (contains? #{:skew :reset-clock} f)
       reach
@@ -77,10 +80,21 @@
   [{:keys [f]}]
   (contains? #{:kill :start :shrink :grow :heal} f))
 
+(defn- gave-nothing-back?
+  "Whether a step that was to end faults did not. One that met nothing had ended them."
+  [{:keys [f] :as step}]
+  (and (contains? #{:stop-partition :heal} f)
+       (healing/failed? step)
+       (not= :no-effect (errors/reason-of step))))
+
 (defn- nemesis-steps
-  "What the nemesis did, as far as it was done."
+  "What the nemesis did, as far as it was done. A heal tells itself how far that is."
   [{:keys [nemesis]}]
-  (remove #(or (:error %) (= :fail (:type %))) nemesis))
+  (for [[step next] (partition-all 2 1 nemesis)
+        :when (and (or (= :heal (:f step)) (not (or (:error step) (= :fail (:type step)))))
+                   ; Planned in vain.
+                   (not (and (= (:f step) (:f next)) (gave-nothing-back? next))))]
+    step))
 
 ;; Judgement
 

@@ -4,7 +4,8 @@
   A shard ends when a complete or a split-replace is answered, or its run's end is. A run has also ended when a fresh read of it
   shows so: the answer to its end may be lost. An operation that may have taken effect only after that moment must not succeed,
   and a fresh read asked after it must show a terminal status. Two different operations that end one shard cannot both succeed,
-  in whatever order they were answered; nor can two that end a run. What else the status of a run must be is told in
+  in whatever order they were answered; nor can two that end a run. A call that tells no op id may be one more try of another that
+  asks for the same and was not answered otherwise, and no more is proven by it than by a replay. What else the status of a run must be is told in
   `gossip-rs.invariants.run-status`. Only an ended run is deleted (`gossip-rs.invariants.deletions`)."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.deletions :as deletions]
@@ -17,10 +18,32 @@
   (when-let [calls (seq (filter h/ok? calls))]
     (apply min-key :end calls)))
 
+(defn- may-be-one-operation?
+  "Whether two calls, of which one tells no op id, may be tries of one operation."
+  [a b]
+  (let [nameless #(if (map? %) (dissoc % :op-id) {})]
+    (and (or (nil? (:op-id (:in a))) (nil? (:op-id (:in b))))
+         (= (:f a) (:f b))
+         (= (nameless (:in a)) (nameless (:in b)))
+         (or (not (h/ok? a)) (not (h/ok? b)) (= (nameless (:out a)) (nameless (:out b)))))))
+
+(defn- effect-from
+  "As `facts/effect-from`, where a call may be a try of an operation that another one does not name."
+  [{:keys [calls] :as facts} call]
+  (apply min (facts/effect-from facts call)
+         (for [other (take-while #(< (:index %) (:index call)) calls)
+               :when (and (not (h/failed? other)) (may-be-one-operation? other call))]
+           (facts/effect-from facts other))))
+
 (defn- rivals
   "Different operations of which only one may succeed."
   [facts what calls]
-  (let [firsts (vals (into {} (map (juxt #(facts/operation facts %) identity)) (reverse (filter h/ok? calls))))]
+  (let [{named true, nameless false} (group-by (comp some? :op-id :in) (filter h/ok? calls))
+        named  (vals (into {} (map (juxt #(facts/operation facts %) identity)) (reverse named)))
+        firsts (reduce (fn [firsts call]
+                         (if (some #(may-be-one-operation? % call) firsts) firsts (conj firsts call)))
+                       (vec named)
+                       nameless)]
     (when (< 1 (count firsts))
       [(apply violation (str what " was ended " (count firsts) " times: "
                              (pr-str (mapv :f (sort-by :end firsts))))
@@ -34,7 +57,9 @@
                    (not (facts/reads (:f call)))
                    (not= :section (:f call))
                    (not= (facts/operation facts end) (facts/operation facts call))
-                   (< (:end end) (facts/effect-from facts call)))]
+                   (< (:end end) (facts/effect-from facts call))
+                   (not (may-be-one-operation? end call))
+                   (< (:end end) (effect-from facts call)))]
     (violation (str what ": " (name (:f call)) " succeeded after " (name (:f end)))
                (:end end) (:end call))))
 

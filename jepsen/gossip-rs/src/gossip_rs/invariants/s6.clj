@@ -7,7 +7,9 @@
   known before the last of them was asked, whatever that one was about, must be in one: of a shard
   that nobody looked at nobody knows that it came to its end. A shard is known by an answer that made it or was about it.
   Shards of a run that may have been deleted are not missed, nor are those of which a final read says that they, or their run,
-  are not there."
+  are not there.
+
+  Who was not mended at the end owes nothing; where that may be a majority, nothing is owed (`gossip-rs.invariants.healing`)."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]))
 
@@ -17,8 +19,9 @@
   (and (:final? in) (#{:read-run :read-shard} f) (facts/fresh? call)))
 
 (defn- nodes
-  [{:keys [calls]}]
-  (for [[node calls] (group-by (comp :node :in) (filter #(and (:node (:in %)) (shows-service? %)) calls))]
+  [{:keys [calls] :as facts}]
+  (for [[node calls] (group-by (comp :node :in) (filter #(and (:node (:in %)) (shows-service? %)) calls))
+        :when (facts/owes? facts node)]
     (when (not-any? #(or (h/ok? %) (facts/finds-nothing? %)) calls)
       (apply violation (str "node " node " answered no final read") (map :completion calls)))))
 
@@ -53,4 +56,5 @@
 
 (defn check
   [facts]
-  (facts/tally (concat (nodes facts) (shards facts) (never-read facts))))
+  (facts/tally (when (:unmended facts)
+                 (concat (nodes facts) (shards facts) (never-read facts)))))
