@@ -284,11 +284,11 @@ impl Nemesis {
         Ok(value)
     }
 
-    /// Ends every fault, whatever the schedule still had in mind, and brings every node back.
+    /// Ends every fault, and starts the nodes that do not run.
     ///
     /// # Errors
-    /// A node cannot be brought back.
-    pub async fn heal(&mut self, cluster: &mut Cluster, patience: Duration) -> Result<()> {
+    /// What of that could not be done. It is the harness's trouble, and nobody knows what is over.
+    pub fn end_faults(&mut self, cluster: &mut Cluster) -> Result<()> {
         self.resume_workers();
         self.twins.set(false);
         cluster.wiring.mend();
@@ -296,6 +296,14 @@ impl Nemesis {
         reset_clocks(cluster)?;
         cluster.resume_all()?;
         cluster.start_all().context("starting nodes after the load")?;
+        Ok(())
+    }
+
+    /// Waits until the group has its members again and every node serves, for `patience` each.
+    ///
+    /// # Errors
+    /// What the service did not do in time.
+    pub async fn recovery(&self, cluster: &mut Cluster, patience: Duration) -> Result<()> {
         let begun = Instant::now();
         loop {
             match cluster.grow().await {
@@ -307,9 +315,10 @@ impl Nemesis {
         cluster.serving(patience).await
     }
 
-    /// Notes that every fault is over, that every node serves, and that the load ends here.
-    pub fn all_is_well(&self) {
-        self.recorder.nemesis("heal", Value::Nil, None);
+    /// Notes that the load ends here, and that every fault is over: the service owes everything from now on. `unended` says why not
+    /// every one is: then it owes nothing.
+    pub fn healed(&self, unended: Option<&str>) {
+        self.recorder.nemesis("heal", Value::Nil, unended.map(|why| ("heal-failed", why)));
     }
 }
 

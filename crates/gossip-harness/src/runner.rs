@@ -266,11 +266,14 @@ impl Stage<'_> {
         let seconds = begun.elapsed().as_secs_f64();
         progress.say("faults heal");
         // The load goes on: that the service comes back is seen by those who use it.
-        if let Err(error) = nemesis.heal(&mut self.cluster, LIVENESS).await {
+        let unended = nemesis.end_faults(&mut self.cluster).err().map(|error| format!("{error:#}"));
+        if let Some(why) = &unended {
+            self.troubles.harness.push(format!("faults could not be ended: {why}"));
+        } else if let Err(error) = nemesis.recovery(&mut self.cluster, LIVENESS).await {
             self.troubles.system.push(format!("after the faults healed: {error:#}"));
         }
         self.until_a_grant().await;
-        nemesis.all_is_well();
+        nemesis.healed(unended.as_deref());
         knobs.over.send_replace(true);
         let watcher = load.end(&mut self.troubles).await;
         // A twin may come one and a half leases late, and then has its attempts.

@@ -35,6 +35,11 @@ pub(crate) fn is_run_maker(f: &str) -> bool {
     matches!(f, "register" | "create-run")
 }
 
+/// What changes a run or its shards. What else a recorder notes of them changes nothing.
+pub(crate) fn is_change(f: &str) -> bool {
+    is_grant(f) || is_lease_write(f) || is_run_end(f) || is_run_maker(f) || matches!(f, "unpark" | "start-run")
+}
+
 pub(crate) fn is_read(f: &str) -> bool {
     matches!(f, "read-shard" | "read-run" | "read-view")
 }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::deletions;
-use super::facts::{self, Facts, Tally, is_read, is_run_end, is_shard_end};
+use super::facts::{self, Facts, Tally, is_change, is_run_end, is_shard_end};
 use super::run_status::{self, shows_end};
 use crate::history::{Call, Name, name};
 
@@ -142,7 +142,7 @@ impl Subject<'_> {
                 continue;
             }
             let same = facts.operations[place] == facts.operations[i] || may_be_one_operation(end, call);
-            let changed = call.ok() && !is_read(call.f()) && call.f() != "section" && !same;
+            let changed = call.ok() && is_change(call.f()) && !same;
             let late = |from: usize| end.end() < from;
             tally.add((changed && late(facts.effect_from[i]) && late(effect_from(facts, i))).then(|| {
                 let message = format!("{}: {} succeeded after {}", self.what, call.f(), end.f());

@@ -13,6 +13,8 @@
 (def run-ends #{:complete-run :fail-run :cancel-run})
 ;; What may make a run; a registration may, where its making is not recorded by itself.
 (def run-makers #{:register :create-run})
+;; What changes a run or its shards. What else a recorder notes of them changes nothing.
+(def changes (into #{:unpark :start-run} cat [grants lease-writes run-ends run-makers]))
 (def reads #{:read-shard :read-run :read-view})
 (def cursor-writes #{:checkpoint :complete})
 

@@ -54,8 +54,7 @@
   [facts what end calls]
   (for [call  calls
         :when (and (h/ok? call)
-                   (not (facts/reads (:f call)))
-                   (not= :section (:f call))
+                   (facts/changes (:f call))
                    (not= (facts/operation facts end) (facts/operation facts call))
                    (< (:end end) (facts/effect-from facts call))
                    (not (may-be-one-operation? end call))
