@@ -4,6 +4,7 @@
 //! the shard's next (`docs/protocol.md`, *The order of checks*). A run or shard is there from the first answer that made it or was
 //! about it; nothing but a deletion takes it away. So whoever asks after that answer and is told that it is not found has met a
 //! service that lost it, or one that answers with the past, unless a deletion of its run may have begun before the refusal came.
+//! The name of a shard counts within its run: a request that names a run is about a shard that is known to be in that run.
 //!
 //! After a deletion was answered, a refusal that tells of the run's state (its status, a shard's, a fence, an op id that was used in
 //! it) shows that the run is still there. One for the shape of a request or for a limit says nothing of it, nor does an op id's
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::facts::{Facts, Tally, is_fresh, is_read, is_run_maker};
 use super::refusals;
-use crate::history::{Call, Name};
+use crate::history::{Call, Name, name};
 
 /// `known`: as [`Facts::known_shards`] gives it.
 pub(super) fn check(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, usize>, tally: &mut Tally) {
@@ -44,7 +45,8 @@ fn vanished(
     call: &Call<'_>,
     tally: &mut Tally,
 ) {
-    let shard = call.shard().and_then(|shard| Some(("shard", shards.get(&shard)?, shard)));
+    let shard = call.shard().filter(|shard| is_meant(facts, call, shard));
+    let shard = shard.and_then(|shard| Some(("shard", shards.get(&shard)?, shard)));
     let run = || facts.run_of(call).and_then(|run| Some(("run", runs.get(&run)?, run)));
     let whole = call.reason().as_deref() == Some("run-not-found");
     let Some((what, &exists, subject)) = shard.or_else(|| run().filter(|_| whole)) else { return };
@@ -55,6 +57,11 @@ fn vanished(
     if exists < call.at && !gone {
         tally.add(Some(facts.violation(format!("{what} {subject} is gone"), [exists, call.end()])));
     }
+}
+
+/// Whether a call that names this shard is about the one that is known by the name, and not about one of another run.
+fn is_meant<'a>(facts: &Facts<'a>, call: &Call<'a>, shard: &Name<'a>) -> bool {
+    call.input("run").is_none_or(|run| facts.runs.get(shard) == Some(&name(run)))
 }
 
 /// What the history tells of a run that was deleted.

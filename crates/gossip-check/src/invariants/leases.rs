@@ -77,19 +77,17 @@ pub(crate) fn granted<'a>(calls: &[Call<'a>], places: &[usize]) -> Vec<Lease<'a>
 fn lease<'a>(answers: Vec<Call<'a>>, writes: &HashMap<i64, Vec<Call<'a>>>) -> Option<Lease<'a>> {
     let first = *answers.iter().min_by_key(|c| c.end())?;
     let fence = first.output_int("fence")?;
-    let worker = first.output("worker").map(name).unwrap_or_default();
+    let worker = first.output("worker").map(name);
+    // The fence alone says whose renewal it is where one of the two does not tell the worker.
+    let is_own = |c: &Call<'a>| c.output("worker").map(name).zip(worker.as_ref()).is_none_or(|(by, own)| by == *own);
     let own: &[Call<'a>] = writes.get(&fence).map(Vec::as_slice).unwrap_or_default();
-    let renewals: Vec<Call<'a>> = own
-        .iter()
-        .filter(|c| c.f() == "renew" && c.ok() && c.input("worker").map(name).unwrap_or_default() == worker)
-        .copied()
-        .collect();
+    let renewals: Vec<Call<'a>> = own.iter().filter(|c| c.f() == "renew" && c.ok() && is_own(c)).copied().collect();
     let ends = || own.iter().filter(|c| is_lease_end(c.f()) && !c.failed());
     let first_deadline = first.output_int("deadline");
     let deadlines = renewals.iter().filter_map(|c| c.output_int("deadline"));
     Some(Lease {
         fence,
-        worker,
+        worker: worker.unwrap_or_default(),
         end: first.end(),
         granted: first.output_int("granted"),
         first_deadline,

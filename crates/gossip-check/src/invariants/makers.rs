@@ -2,7 +2,8 @@
 //!
 //! An answer that tells of a shard in a run (a claim's grant, a fresh read of the run) tells of one that something in the history
 //! may have made there before the answer came. A split that was never answered may have made a shard of any name that nothing
-//! else made. Of a run of which no registration was answered nobody knows what is in it.
+//! else made. Of a run of which no registration was answered nobody knows what is in it. (The same of stale reads is S8's, in
+//! [`super::shown`].)
 //!
 //! What was made has a name of its own: two operations that were answered did not make the same one, nor did one make it twice.
 //! A registration without an op id may be another try of the one before it. A root begins before it ends.
@@ -32,7 +33,7 @@ fn run_of<'a>(facts: &Facts<'a>, made: &Made<'a>) -> Option<Name<'a>> {
 }
 
 /// First invocations of what may have made something.
-struct Makers<'a> {
+pub(super) struct Makers<'a> {
     of_shard: HashMap<(Option<Name<'a>>, Name<'a>), usize>,
     /// Shards that something made in a run that is known.
     made: HashSet<Name<'a>>,
@@ -43,7 +44,7 @@ struct Makers<'a> {
 }
 
 impl<'a> Makers<'a> {
-    fn new(facts: &Facts<'a>) -> Self {
+    pub(super) fn new(facts: &Facts<'a>) -> Self {
         let mut makers =
             Self { of_shard: HashMap::new(), made: HashSet::new(), open_split: HashMap::new(), known: HashSet::new() };
         for made in &facts.made {
@@ -67,10 +68,17 @@ impl<'a> Makers<'a> {
     }
 
     fn check_answer(&self, facts: &Facts<'a>, call: &Call<'a>, tally: &mut Tally) {
+        if call.f() == "claim" || super::facts::is_fresh(call) {
+            self.strangers(facts, call, tally);
+        }
+    }
+
+    /// Shards that an answer, be it of now or of the past, tells of in a run in which nothing made them.
+    pub(super) fn strangers(&self, facts: &Facts<'a>, call: &Call<'a>, tally: &mut Tally) {
         let Some(run) = call.input("run").map(name).filter(|run| self.known.contains(run)) else { return };
         let told: Vec<Name<'a>> = match call.f() {
             "claim" if call.ok() => call.shard().into_iter().collect(),
-            "read-run" if call.ok() && super::facts::is_fresh(call) => {
+            "read-run" if call.ok() => {
                 let records = call.output("shards").and_then(Value::items).unwrap_or_default();
                 records.iter().filter_map(|record| record.some("shard").map(name)).collect()
             }

@@ -12,13 +12,17 @@
 //!
 //! The bytes are those of the longest range and cursor anywhere in the history, since what a lost grant held is not told. A
 //! cursor's token stands beside its key, or as the `:ids` that Jepsen's tier keeps in it.
+//!
+//! Whether two requests are the same has three answers, since a recorder may note what the service is never sent, and may send
+//! what is not known here. A difference in what is known to be sent makes them two; one in anything else, but for what is known
+//! to be a note, leaves it open. So whichever list lacks a key, nobody is accused for it.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::facts::{Runs, cursor_key};
 use super::op_ids::run_of;
-use crate::history::{Call, Name, Value};
+use crate::history::{Call, Map, Name, Value};
 
 /// Answers in a ring, if they are small.
 const KEPT: usize = 64;
@@ -41,13 +45,33 @@ pub(crate) fn same_answer(a: &Call<'_>, b: &Call<'_>) -> bool {
     ANSWERED.iter().all(|key| a.answer(key) == b.answer(key))
 }
 
-/// What a request says to the service, which holds it against the first of its op id.
-const SENT: [&str; 12] =
-    ["run", "shard", "worker", "op-id", "shards", "cuts", "at", "fence", "cursor", "ids", "reason", "lease-ms"];
+/// What a request says to the service, as far as it is known here, which holds it against the first of its op id. At the top of a
+/// registration `:start?` (or `:start`) asks to start the run.
+const SENT: [&str; 15] = [
+    "run", "shard", "worker", "op-id", "shards", "cuts", "at", "fence", "cursor", "ids", "reason", "lease-ms",
+    "start?", "start", "metadata",
+];
 
-/// Whether two calls sent the same. What else a recorder notes of a call is not the service's to tell apart.
+/// What a recorder notes of a call and does not send.
+const NOTED: [&str; 2] = ["node", "attempt"];
+
+/// Whether two calls may have sent the same: they tell of no difference in what is known to be sent.
 pub(crate) fn same_request(a: &Call<'_>, b: &Call<'_>) -> bool {
     a.f() == b.f() && SENT.iter().all(|key| a.input(key) == b.input(key))
+}
+
+/// Whether two calls surely sent the same: they differ in nothing, but for what is known not to be sent.
+pub(crate) fn surely_same_request(a: &Call<'_>, b: &Call<'_>) -> bool {
+    let holds = |call: &Call<'_>, (key, said): (&Value, &Value)| {
+        call.invoke.value.as_map().is_some_and(|own| own.at(key) == Some(said))
+    };
+    same_request(a, b) && [(a, b), (b, a)].into_iter().all(|(one, other)| said(one).all(|pair| holds(other, pair)))
+}
+
+/// All that an invocation tells, but for notes of the recorder.
+fn said<'a>(call: &Call<'a>) -> impl Iterator<Item = (&'a Value, &'a Value)> {
+    let pairs = call.invoke.value.as_map().into_iter().flat_map(Map::iter);
+    pairs.filter(|(key, _)| !matches!(key, Value::Keyword(name) if NOTED.contains(&&**name)))
 }
 
 /// A number that equal requests share, so that they can be looked up instead of compared one by one.

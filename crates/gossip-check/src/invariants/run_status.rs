@@ -60,7 +60,7 @@ pub(super) fn check(facts: &Facts<'_>, tally: &mut Tally) {
 }
 
 /// The status that a run has after an operation that ends it.
-fn status_after(f: &str) -> &'static str {
+pub(super) fn status_after(f: &str) -> &'static str {
     match f {
         "complete-run" => "done",
         "fail-run" => "failed",

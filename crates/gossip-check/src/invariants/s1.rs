@@ -4,8 +4,9 @@
 //! holder gave it up (release, complete, park, split), and then no later grant overlaps it, if the giving up was invoked
 //! before that grant was answered. A renewal whose answer was lost may have moved the deadline; such a lease's true end is
 //! unknown and only its last known deadline counts, which a grant may not precede either. The deadline itself is outside:
-//! live means `now < deadline`. A lease that had run out cannot be renewed, nor written under. The clock itself never goes back
-//! ([`super::lease_clock`]).
+//! live means `now < deadline`. A lease that had run out cannot be renewed, nor written under; after a renewal that was answered
+//! without its deadline nobody knows when it runs out, and one that does not tell when it came may have come first. The clock
+//! itself never goes back ([`super::lease_clock`]).
 //!
 //! As believed: a holder believes from the answer on until `:believed-until`, in the recorder's real time, or until it sent
 //! what gives the lease up. Sections are what it did in that belief: no section may meet another holder's section or belief. One
@@ -16,7 +17,7 @@
 use super::facts::{Facts, Tally};
 use super::lease_clock;
 use super::leases::Lease;
-use crate::history::{Name, name};
+use crate::history::{Call, Name, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
     let mut tally = Tally::default();
@@ -58,19 +59,37 @@ fn granted_overlaps(facts: &Facts<'_>, shard: &str, leases: &[Lease<'_>], tally:
 /// Renewals of a lease that had run out when they were applied.
 fn late_renewals(facts: &Facts<'_>, shard: &str, leases: &[Lease<'_>], tally: &mut Tally) {
     for lease in leases.iter().filter(|l| !l.renewal_is_open) {
-        let Some(mut deadline) = lease.first_deadline else { continue };
-        let mut steps: Vec<_> = lease.renewals.iter().filter_map(|r| Some((r.output_int("granted")?, r))).collect();
-        steps.sort_by_key(|(at, _)| *at);
-        for (at, renewal) in steps {
+        let Some((mut deadline, steps)) = timed_renewals(lease) else { continue };
+        for (at, until, renewal) in steps {
             tally.add((deadline <= at).then(|| {
                 let fence = lease.fence;
                 let message =
                     format!("shard {shard}: fence {fence} was renewed at {at}, but had run out at {deadline}");
                 facts.violation(message, [lease.end, renewal.end()])
             }));
-            deadline = deadline.max(renewal.output_int("deadline").unwrap_or(deadline));
+            let Some(until) = until else { break };
+            deadline = deadline.max(until);
         }
     }
+}
+
+/// When a renewal came, until when it said that the lease lives, and the call.
+type Step<'l, 'a> = (i64, Option<i64>, &'l Call<'a>);
+
+/// Until when a lease lived at least before the first of its renewals that tell when they came, and these, in order. None if
+/// nobody knows. Of those that came at one moment the one that does not say until when is the first.
+fn timed_renewals<'l, 'a>(lease: &'l Lease<'a>) -> Option<(i64, Vec<Step<'l, 'a>>)> {
+    let mut deadline = lease.first_deadline?;
+    let mut steps = Vec::new();
+    for renewal in &lease.renewals {
+        let until = renewal.output_int("deadline");
+        match renewal.output_int("granted") {
+            Some(at) => steps.push((at, until, renewal)),
+            None => deadline = deadline.max(until?),
+        }
+    }
+    steps.sort_by_key(|(at, until, _)| (*at, *until));
+    Some((deadline, steps))
 }
 
 /// A stretch of real time, in nanoseconds of the recorder.

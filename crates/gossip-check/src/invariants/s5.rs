@@ -9,13 +9,15 @@
 //! that another that comes after it cannot have been put there before that call was invoked.
 //!
 //! An answer is one to what was asked: where it repeats the request it repeats it as it was, with the same shard, worker, fence,
-//! roots, cuts. Two requests are the same if they say the same in all that the service is sent; whatever else a recorder notes
-//! of a call (the node that was asked, say) makes no other request of it.
+//! roots, cuts. Two requests differ if they differ in what is known to be sent to the service, and are the same if they differ in
+//! nothing but notes of the recorder (the node that was asked, say); whatever else they differ in is held against nobody.
+//!
+//! An op id counts as a check when two of its answers were compared, or when another request under it was refused as it must be.
 
 use std::collections::BTreeMap;
 
 use super::facts::{Facts, Tally, is_lease_write};
-use super::oplog::{ANSWERED, OpLog, same_answer, same_request};
+use super::oplog::{ANSWERED, OpLog, same_answer, same_request, surely_same_request};
 use super::refusals;
 use crate::history::Call;
 use crate::judge::Violation;
@@ -93,11 +95,10 @@ impl<'t, 'a> Tries<'t, 'a> {
         for refused in self.calls.iter().filter(|c| c.failed()) {
             let Some(known) = kept.iter().rfind(|k| k.call.end() < refused.at) else { continue };
             let Some(reason) = refused.reason().filter(|reason| refusals::by_state_machine(reason)) else { continue };
-            let same = same_request(known.call, refused);
-            if same && !self.forgotten(*known, refused) {
+            if surely_same_request(known.call, refused) && !self.forgotten(*known, refused) {
                 return Some(Some(self.violation(&format!("answered, then refused: {reason}"), *known, refused)));
             }
-            compared |= !same && reason == "op-id-conflict";
+            compared |= !same_request(known.call, refused) && reason == "op-id-conflict";
         }
         compared.then_some(None)
     }

@@ -1,11 +1,14 @@
 //! S8, durability: what was acknowledged is there at the end, after any crash.
 //!
 //! Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
-//! its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
-//! must exist, as must their run, unless it may have been deleted. An ended run must still be ended. What was acknowledged after
-//! a final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing of the end. That what
-//! is there is found, and what was deleted is not, holds at every moment ([`super::existence`]), as does that reads do not go back and
-//! show nothing that never was ([`super::shown`]).
+//! its cursor not below any that was accepted, its end (Done, Split) must stand. An ended run must still be ended. What was
+//! acknowledged after a final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing of
+//! the end. That what is there is found, and what was deleted is not, holds at every moment ([`super::existence`]), as does that reads
+//! do not go back and show nothing that never was ([`super::shown`]).
+//!
+//! A read of a run that tells its shards, final or not, tells all that were there before it was asked: those that were registered or
+//! split off, and those that an answer was about. It may be read page by page, at several moments; what is there stays there,
+//! so that it is on one of the pages, unless the run may have been deleted before the last of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -95,9 +98,12 @@ fn shards_missing_in_runs(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, usize>, 
             by_run.entry(run).or_default().push((shard, *exists));
         }
     }
-    for call in facts.final_reads("read-run") {
+    for call in facts.fresh_reads("read-run") {
         let run = call.input("run").map(name).unwrap_or_default();
-        let records = call.output("shards").and_then(Value::items).unwrap_or_default();
+        let Some(records) = call.output("shards").and_then(Value::items) else { continue };
+        if facts.may_be_deleted(&run, call.end()) {
+            continue;
+        }
         let there: HashSet<Name<'_>> = records.iter().filter_map(|r| r.some("shard").map(name)).collect();
         for &(shard, exists) in by_run.get(run.as_ref()).map(Vec::as_slice).unwrap_or_default() {
             if exists < call.at {

@@ -10,12 +10,19 @@
 //! have raised it by then, each time that it was asked for counted. What was lost counts everywhere, since it may have happened; a
 //! claim that was lost, on every shard of its run. Judged are shards of which the history tells how they were made, as long as no
 //! deletion may have begun: fences begin above 0 after one. (Whether fresh reads show what is so is for L to say.)
+//!
+//! So it is with runs: a stale read that shows one ended needs the operation that ends it so, asked for before the answer came, if
+//! an answer before had shown it alive; and the shards that it tells of are those that something may have made in the run, as
+//! [`super::makers`] has it. Here, too, nothing is said once a deletion may have begun: a run of that name may have been before.
 
 use std::collections::HashMap;
 
-use super::facts::{Facts, Sight, Tally, cursor_key, is_fresh, is_grant};
+use super::deletions::shows_alive;
+use super::facts::{self, Facts, Sight, Tally, cursor_key, is_fresh, is_grant, is_read, is_run_end};
 use super::floors::Floors;
+use super::makers::Makers;
 use super::origins::Origins;
+use super::run_status::status_after;
 use crate::history::{Call, Name, Value, name};
 
 pub(super) fn check(facts: &Facts<'_>, tally: &mut Tally) {
@@ -23,6 +30,59 @@ pub(super) fn check(facts: &Facts<'_>, tally: &mut Tally) {
     let sights = facts.stale_sights();
     if !sights.is_empty() {
         never(facts, &sights, tally);
+    }
+    runs_that_never_were(facts, tally);
+}
+
+/// Stale reads of a run that show an end that nothing brought about, or shards that nothing made there.
+fn runs_that_never_were(facts: &Facts<'_>, tally: &mut Tally) {
+    let is_wanted = |c: &&Call<'_>| c.f() == "read-run" && c.ok() && !is_fresh(c);
+    let stale: Vec<&Call<'_>> = facts.calls.iter().filter(is_wanted).collect();
+    if stale.is_empty() {
+        return;
+    }
+    let (makers, ends) = (Makers::new(facts), Ends::new(facts));
+    let deleted_from = deleted_from(facts);
+    for call in stale.into_iter().filter(|call| deleted_from.is_none_or(|at| call.end() <= at)) {
+        makers.strangers(facts, call, tally);
+        let status = call.output("status").and_then(facts::status).filter(|status| facts::is_run_terminal(status));
+        let Some((run, status)) = call.input("run").map(name).zip(status) else { continue };
+        if let Some(alive) = ends.alive.get(&run).filter(|&&at| at < call.end())
+            && ends.asked.get(&(run.clone(), status.as_str())).is_none_or(|&at| call.end() < at)
+        {
+            let message = format!("run {run}: a stale read shows status {status}, which nothing brought about");
+            tally.violations.push(facts.violation(message, [*alive, call.end()]));
+        }
+    }
+}
+
+/// Where the first deletion that may have happened was invoked.
+fn deleted_from(facts: &Facts<'_>) -> Option<usize> {
+    facts.calls.iter().find(|c| c.f() == "delete-run" && !c.failed()).map(|c| c.at)
+}
+
+/// What the history tells of the ends of runs, as places in it.
+struct Ends<'a> {
+    /// The first answer that shows the run alive.
+    alive: HashMap<Name<'a>, usize>,
+    /// Where it was first asked for an end that gives the run that status, of those that may have happened.
+    asked: HashMap<(Name<'a>, &'static str), usize>,
+}
+
+impl<'a> Ends<'a> {
+    fn new(facts: &Facts<'a>) -> Self {
+        let mut ends = Self { alive: HashMap::new(), asked: HashMap::new() };
+        for call in facts.calls.iter().filter(|call| !call.failed()) {
+            let Some(run) = facts.run_of(call) else { continue };
+            if is_run_end(call.f()) {
+                ends.asked.entry((run.clone(), status_after(call.f()))).or_insert(call.at);
+            }
+            if call.ok() && (!is_read(call.f()) || is_fresh(call)) && shows_alive(call) {
+                let alive = ends.alive.entry(run).or_insert(call.end());
+                *alive = call.end().min(*alive);
+            }
+        }
+        ends
     }
 }
 
@@ -43,7 +103,7 @@ fn older(facts: &Facts<'_>, tally: &mut Tally) {
 fn never<'a>(facts: &Facts<'a>, sights: &[Sight<'a>], tally: &mut Tally) {
     let causes = Causes::new(facts);
     let mut origins = Origins::new(facts);
-    let deleted_from = facts.calls.iter().find(|c| c.f() == "delete-run" && !c.failed()).map(|c| c.at);
+    let deleted_from = deleted_from(facts);
     for sight in sights {
         let (shard, end) = (&sight.shard, sight.call.end());
         if !causes.made.contains_key(shard) || deleted_from.is_some_and(|at| at < end) {

@@ -5,6 +5,7 @@
   shard's next (`docs/protocol.md`, *The order of checks*). A run or shard is there from the first answer that made it or was
   about it; nothing but a deletion takes it away. So whoever asks after that answer and is told that it is not found has met a
   service that lost it, or one that answers with the past, unless a deletion of its run may have begun before the refusal came.
+  The name of a shard counts within its run: a request that names a run is about a shard that is known to be in that run.
 
   After a deletion was answered, a refusal that tells of the run's state (its status, a shard's, a fence, an op id that was used in
   it) shows that the run is still there. One for the shape of a request or for a limit says nothing of it, nor does an op id's
@@ -26,11 +27,18 @@
                        :when run]
                    {run (:end call)}))))
 
+(defn- meant
+  "The shard that a call names, if it is about the one that is known by the name, and not about one of another run."
+  [{:keys [runs]} {:keys [in] :as call}]
+  (let [shard (h/shard-of call)]
+    (when (or (nil? (:run in)) (= (:run in) (runs shard)))
+      shard)))
+
 (defn- vanished
   [{:keys [calls] :as facts} known-shards known-runs]
   (for [{:keys [index end] :as call} calls
         :when (and (facts/fresh? call) (facts/finds-nothing? call))
-        :let  [shard  (h/shard-of call)
+        :let  [shard  (meant facts call)
                run    (when (= :run-not-found (errors/reason-of call)) (facts/run-of facts call))
                [what subject exists gone?]
                (cond (known-shards shard) ["shard" shard (known-shards shard) (facts/may-be-gone? facts shard end)]

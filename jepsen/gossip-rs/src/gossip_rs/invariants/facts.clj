@@ -103,7 +103,8 @@
     (for [{:keys [out index end end-time answers] :as call} granted
           :let [own      (get writes (:fence out))
                 renewals (filter #(and (= :renew (:f %)) (h/ok? %)
-                                       (= (:worker (:in %)) (:worker out)))
+                                       ; The fence alone says whose renewal it is where one of the two does not tell the worker.
+                                       (or (nil? (:worker out)) (contains? #{nil (:worker out)} (:worker (:out %)))))
                                  own)
                 ends     (filter #(and (lease-ends (:f %)) (not (h/failed? %))) own)]]
       {:fence          (:fence out)

@@ -12,7 +12,11 @@
   forgotten in between, and by so many others.
 
   The bytes are those of the longest range and cursor anywhere in the history, since what a lost grant held is not told. A
-  cursor's token stands beside its key, or as the `:ids` that are kept in it."
+  cursor's token stands beside its key, or as the `:ids` that are kept in it.
+
+  Whether two requests are the same has three answers, since a recorder may note what the service is never sent, and may send what
+  is not known here. A difference in what is known to be sent makes them two; one in anything else, but for what is known to be a
+  note, leaves it open. So whichever list lacks a key, nobody is accused for it."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [cursor-key]]))
 
@@ -46,13 +50,25 @@
   (select-keys (:out call) [:shard :fence :granted :deadline :cursor :children :residual]))
 
 (def ^:private sent
-  "What a request says to the service, which holds it against the first of its op id."
-  [:run :shard :worker :op-id :shards :cuts :at :fence :cursor :ids :reason :lease-ms])
+  "What a request says to the service, as far as it is known here, which holds it against the first of its op id. At the top of a
+  registration `:start?` (or `:start`) asks to start the run."
+  [:run :shard :worker :op-id :shards :cuts :at :fence :cursor :ids :reason :lease-ms :start? :start :metadata])
+
+(def ^:private noted
+  "What a recorder notes of a call and does not send."
+  #{:node :attempt})
 
 (defn request
-  "What a call sent, nil where it says nothing. What else a recorder notes of it is not the service's to tell apart."
+  "What a call is known to have sent, nil where it says nothing. Calls that differ in it sent two requests."
   [{:keys [f in]}]
   (into [f] (map #(get in %)) sent))
+
+(defn surely-same-request?
+  "Whether two calls surely sent the same: they differ in nothing, but for what is known not to be sent."
+  [a b]
+  (let [said #(when (map? (:in %)) (reduce dissoc (:in %) noted))]
+    (and (= (request a) (request b))
+         (= (said a) (said b)))))
 
 (defn- hex-bytes
   [k]

@@ -22,7 +22,8 @@
             [gossip-rs.invariants.deletions :as deletions]
             [gossip-rs.invariants.facts :as facts :refer [violation]]))
 
-(def ^:private status-after
+(def status-after
+  "The status that a run has after an operation that ends it."
   {:complete-run :done, :fail-run :failed, :cancel-run :cancelled})
 
 (defn- shown

@@ -5,8 +5,9 @@
   holder gave it up (release, complete, park, split), and then no later grant overlaps it, if the giving up was invoked
   before that grant was answered. A renewal whose answer was lost may have moved the deadline; such a lease's true end is
   unknown and only its last known deadline counts, which a grant may not precede either. The deadline itself is outside:
-  live means `now < deadline`. A lease that had run out cannot be renewed, nor written under. The clock itself never goes back
-  (`gossip-rs.invariants.lease-clock`).
+  live means `now < deadline`. A lease that had run out cannot be renewed, nor written under; after a renewal that was answered
+  without its deadline nobody knows when it runs out, and one that does not tell when it came may have come first. The clock
+  itself never goes back (`gossip-rs.invariants.lease-clock`).
 
   As believed: a holder believes from the answer on until `:believed-until`, in the recorder's real time, or until it sent
   what gives the lease up. Sections are what it did in that belief: no section may meet another holder's section or belief. One
@@ -56,22 +57,29 @@
                  (cond-> found clash (conj clash))))
         {:checks checks, :violations found}))))
 
+(defn- timed-renewals
+  "[deadline renewal]: the renewals of a lease that tell when they came, in order, each with the time until which the lease lived
+  at least before it; up to the first after which nobody knows. Of those that came at one moment the one that does not say until
+  when is the first."
+  [{:keys [deadline call renewals]}]
+  (let [until   (comp :deadline :out)
+        granted (comp :granted :out)
+        untimed (remove granted renewals)]
+    (when (and deadline (every? until (cons call untimed)))
+      (let [steps (sort-by (juxt granted until) (filter granted renewals))]
+        (map vector
+             (reductions max (apply max (map until (cons call untimed))) (map until (take-while until steps)))
+             steps)))))
+
 (defn- late-renewals
   "Renewals of a lease that had run out when they were applied."
   [shard leases]
-  (let [results (for [lease leases
-                      :when (:deadline lease)
-                      :let  [steps (sort-by :granted (map :out (:renewals lease)))]
-                      [deadline renewal] (map vector
-                                              (reductions max (:deadline (:out (:call lease))) (keep :deadline steps))
-                                              steps)
-                      :when (and deadline (:granted renewal))]
-                  (when (<= deadline (:granted renewal))
-                    (violation (str "shard " shard ": fence " (:fence lease) " was renewed at " (:granted renewal)
-                                    ", but had run out at " deadline)
-                               (:end lease)
-                               (:end (first (filter #(= renewal (:out %)) (:renewals lease)))))))]
-    (facts/tally results)))
+  (facts/tally
+    (for [{:keys [fence end] :as lease} leases
+          [deadline {:keys [out] :as renewal}] (timed-renewals lease)]
+      (when (<= deadline (:granted out))
+        (violation (str "shard " shard ": fence " fence " was renewed at " (:granted out) ", but had run out at " deadline)
+                   end (:end renewal))))))
 
 (defn- interval-overlaps
   "Intervals {:from :to :id :what :at} of different leases must be disjoint in real time. It is enough to compare each with the

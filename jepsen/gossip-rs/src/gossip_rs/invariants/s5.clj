@@ -10,10 +10,10 @@
   under way, so that another that comes after it cannot have been put there before that call was invoked.
 
   An answer is one to what was asked: where it repeats the request it repeats it as it was, with the same shard, worker, fence,
-  roots, cuts. Two requests are the same if they say the same in all that the service is sent; whatever else a recorder notes of a
-  call (the node that was asked, say) makes no other request of it.
+  roots, cuts. Two requests differ if they differ in what is known to be sent to the service, and are the same if they differ in
+  nothing but notes of the recorder (the node that was asked, say); whatever else they differ in is held against nobody.
 
-  An op id counts as a check when two of its answers were compared."
+  An op id counts as a check when two of its answers were compared, or when another request under it was refused as it must be."
   (:require [gossip-rs.errors :as errors]
             [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]
@@ -47,28 +47,46 @@
                      call more)
               :else (conj kept {:call call, :fault fault}))))))
 
-(defn- refusal
-  "The first refusal of a request that was answered and cannot be forgotten: [answered refused]."
-  [log kept calls]
-  (first (for [call  calls
-               :when (and (h/failed? call) (errors/refusals (errors/reason-of call)))
-               :let  [{known :call, from :from} (last (filter #(< (:end (:call %)) (:index call)) kept))]
-               :when (and known
-                          (= (oplog/request known) (oplog/request call))
-                          (not (oplog/may-have-forgotten? log known from (:end call))))]
-           [known call])))
+(defn- refused
+  "[answered refused]: each refusal by the state machine that came after an answer to the same op id, with what `kept` says stood
+  in the op log then."
+  [kept calls]
+  (for [call  calls
+        :when (and (h/failed? call) (errors/refusals (errors/reason-of call)))
+        :let  [known (last (filter #(< (:end (:call %)) (:index call)) kept))]
+        :when known]
+    [known call]))
+
+(defn- unjust?
+  "Whether what was refused is what had been answered and cannot be forgotten."
+  [log [{known :call, from :from} call]]
+  (and (oplog/surely-same-request? known call)
+       (not (oplog/may-have-forgotten? log known from (:end call)))))
+
+(defn- due?
+  "Whether a call was refused since its op id is that of another request."
+  [[{known :call} call]]
+  (and (= :op-id-conflict (errors/reason-of call))
+       (not= (oplog/request known) (oplog/request call))))
 
 (defn- check-id
+  "{:checks :violations} of all calls that carried one op id, in one run."
   [log [{{id :op-id} :in} :as calls]]
-  (when (some h/ok? calls)
-    (let [kept                    (answers log calls)
-          {:keys [fault call]}    (peek kept)
-          [known refused]         (when-not fault (refusal log kept calls))]
+  (when-let [oks (seq (filter h/ok? calls))]
+    (let [kept                 (answers log calls)
+          {:keys [fault call]} (peek kept)
+          refused              (when-not fault (refused kept calls))
+          [{known :call} bad]  (first (filter #(unjust? log %) refused))]
       (cond fault
-            (violation (str "op id " id " was " fault) (:end (:call (peek (pop kept)))) (:end call))
-            refused
-            (violation (str "op id " id " was answered, then refused: " (name (errors/reason-of refused)))
-                       (:end known) (:end refused))))))
+            {:checks     1
+             :violations [(violation (str "op id " id " was " fault) (:end (:call (peek (pop kept)))) (:end call))]}
+            bad
+            {:checks     1
+             :violations [(violation (str "op id " id " was answered, then refused: " (name (errors/reason-of bad)))
+                                     (:end known) (:end bad))]}
+            ; Each answer is the one before it again, or begins anew what the op log holds.
+            (or (< (count kept) (count oks)) (some due? refused))
+            {:checks 1}))))
 
 (def ^:private asked
   "What a request says and its answer repeats."
@@ -89,7 +107,5 @@
       (cons
         {:violations (keep misanswered calls)}
         (for [[_ tries] (group-by #(facts/operation facts %) calls)
-              :when (< 1 (count tries))
-              :let  [fault (check-id log tries)]]
-          {:checks     (if (or fault (< 1 (count (filter h/ok? tries)))) 1 0)
-           :violations (when fault [fault])})))))
+              :when (< 1 (count tries))]
+          (check-id log tries))))))

@@ -2,11 +2,14 @@
   "S8, durability: what was acknowledged is there at the end, after any crash.
 
   Each shard that an answered call showed is looked up in the final reads. Its fence must not be below any that was granted,
-  its cursor not below any that was accepted, its end (Done, Split) must stand, and shards that were registered or split off
-  must exist, as must their run, unless it may have been deleted. An ended run must still be ended. What was acknowledged after a
-  final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing of the end. That what is
-  there is found, and what was deleted is not, holds at every moment (`gossip-rs.invariants.existence`), as does that reads do not go
-  back and show nothing that never was (`gossip-rs.invariants.shown`)."
+  its cursor not below any that was accepted, its end (Done, Split) must stand. An ended run must still be ended. What was
+  acknowledged after a final read was asked proves nothing against it. Only fresh reads are judged: a stale one promises nothing of
+  the end. That what is there is found, and what was deleted is not, holds at every moment (`gossip-rs.invariants.existence`), as does
+  that reads do not go back and show nothing that never was (`gossip-rs.invariants.shown`).
+
+  A read of a run that tells its shards, final or not, tells all that were there before it was asked: those that were registered or
+  split off, and those that an answer was about. It may be read page by page, at several moments; what is there stays there, so
+  that it is on one of the pages, unless the run may have been deleted before the last of them."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.existence :as existence]
             [gossip-rs.invariants.facts :as facts :refer [cursor-key key< violation]]
@@ -58,14 +61,17 @@
   (filter (comp :final? :in :call) (facts/records facts)))
 
 (defn- missing-shards
-  "Shards that a final read of their run should have shown."
-  [{:keys [runs] :as facts} known]
-  (for [call  (facts/final-reads facts :read-run)
-        :let  [there (set (map :shard (:shards (:out call))))]
-        [shard exists] known
-        :when (and (< exists (:index call)) (= (:run (:in call)) (runs shard)))]
-    (when-not (there shard)
-      (violation (str "shard " shard " is gone from run " (:run (:in call))) exists (:end call)))))
+  "Shards that a read of their run should have shown."
+  [{:keys [calls runs] :as facts} known]
+  (let [by-run (group-by (comp runs key) known)]
+    (for [{:keys [in out index end]} (facts/linearizable-reads calls :read-run)
+          :let  [run   (:run in)
+                 there (set (map :shard (:shards out)))]
+          :when (and run (:shards out) (not (facts/may-be-deleted? facts run end)))
+          [shard exists] (by-run run)
+          :when (< exists index)]
+      (when-not (there shard)
+        (violation (str "shard " shard " is gone from run " run) exists end)))))
 
 (defn- run-endings
   [{:keys [calls] :as facts}]

@@ -10,11 +10,19 @@
   inherits from, where it is a leftmost child) and lies in the range that it was made with. Its fence is no higher than all that may
   have raised it by then, each time that it was asked for counted. What was lost counts everywhere, since it may have happened; a
   claim that was lost, on every shard of its run. Judged are shards of which the history tells how they were made, as long as no
-  deletion may have begun: fences begin above 0 after one. (Whether fresh reads show what is so is for L to say.)"
+  deletion may have begun: fences begin above 0 after one. (Whether fresh reads show what is so is for L to say.)
+
+  So it is with runs: a stale read that shows one ended needs the operation that ends it so, asked for before the answer came, if an
+  answer before had shown it alive; and the shards that it tells of are those that something may have made in the run, as
+  `gossip-rs.invariants.makers` has it. Here, too, nothing is said once a deletion may have begun: a run of that name may have been
+  before."
   (:require [gossip-rs.history :as h]
+            [gossip-rs.invariants.deletions :as deletions]
             [gossip-rs.invariants.facts :as facts :refer [cursor-key inside? violation]]
             [gossip-rs.invariants.floors :as floors]
-            [gossip-rs.invariants.origins :as origins]))
+            [gossip-rs.invariants.makers :as makers]
+            [gossip-rs.invariants.origins :as origins]
+            [gossip-rs.invariants.run-status :as run-status]))
 
 (defn- older
   "Fresh reads of a state below one that had been shown."
@@ -50,18 +58,23 @@
         subjects (cons shard runs)]
     (count (for [subject subjects, at (causes [subject what]) :when (< at place)] at))))
 
+(defn- deleted-from
+  "Where the first deletion that may have happened was invoked."
+  [calls]
+  (:index (first (filter #(and (= :delete-run (:f %)) (not (h/failed? %))) calls)) h/open-end))
+
 (defn- never
   "Stale reads of what never was."
   [{:keys [calls made ranges] :as facts}]
   (let [causes   (causes calls)
         written? (origins/written-before facts)
         made     (into #{} (map :shard) made)
-        deleted  (first (filter #(and (= :delete-run (:f %)) (not (h/failed? %))) calls))]
+        deleted  (deleted-from calls)]
     (for [{:keys [record call]} (facts/stale-records facts)
           :let  [shard (or (:shard record) (h/shard-of call))
                  end   (:end call)
                  times #(times-before facts causes shard % end)]
-          :when (and (made shard) (< end (:index deleted h/open-end)))
+          :when (and (made shard) (< end deleted))
           :let  [status (facts/status (:status record))
                  fence  (:fence record)
                  cursor (cursor-key (:cursor record))]
@@ -75,7 +88,39 @@
           :when fault]
       (violation (str "shard " shard ": a stale read shows " fault) end))))
 
+(defn- ends
+  "{run {:alive :asked}}: the first answer that shows the run alive, and where each end that may have happened was first asked for, by
+  the status that it gives."
+  [{:keys [calls] :as facts}]
+  (let [least (partial merge-with min)]
+    (apply merge-with (partial merge-with #(if (map? %1) (least %1 %2) (min %1 %2))) {}
+           (for [{:keys [f index end] :as call} calls
+                 :when (not (h/failed? call))
+                 :let  [run   (facts/run-of facts call)
+                        alive (and (h/ok? call) (or (not (facts/reads f)) (facts/fresh? call)) (deletions/shows-alive? call))
+                        asked (run-status/status-after f)]
+                 :when (and run (or alive asked))]
+             {run (cond-> {} alive (assoc :alive end) asked (assoc :asked {asked index}))}))))
+
+(defn- runs-that-never-were
+  "Stale reads of a run that show an end that nothing brought about, or shards that nothing made there."
+  [{:keys [calls] :as facts}]
+  (let [deleted (deleted-from calls)
+        stale   (filter #(and (= :read-run (:f %)) (h/ok? %) (not (facts/fresh? %)) (<= (:end %) deleted)) calls)]
+    (when (seq stale)
+      (let [ends (ends facts)]
+        (concat
+          (makers/strangers facts stale)
+          (for [{:keys [in out end]} stale
+                :let  [status (facts/status (:status out))
+                       {:keys [alive asked]} (ends (:run in))]
+                :when (and (facts/run-terminal? status)
+                           (< (or alive h/open-end) end)
+                           (< end (get asked status h/open-end)))]
+            (violation (str "run " (:run in) ": a stale read shows status " (name status) ", which nothing brought about")
+                       alive end)))))))
+
 (defn check
   "Violations."
   [facts]
-  (concat (older facts) (when (seq (facts/stale-records facts)) (never facts))))
+  (concat (older facts) (when (seq (facts/stale-records facts)) (never facts)) (runs-that-never-were facts)))
