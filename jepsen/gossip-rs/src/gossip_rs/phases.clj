@@ -81,9 +81,10 @@
   [seed time-limit-ms]
   (let [ids     (rng/stream seed "side")
         early   (for [percent [8 18 28]]
-                  (assoc (end-run seed :complete-run client/side-run)
-                         :op-id (rng/hex-id (rng/stream seed (str "complete-run-side-" percent)))
-                         :at    (quot (* percent time-limit-ms) 100)))
+                  (-> (end-run seed :complete-run client/side-run)
+                      ; Each is a request of its own, and is recorded under the op id that it is sent with.
+                      (assoc-in [:value :op-id] (rng/hex-id (rng/stream seed (str "complete-run-side-" percent))))
+                      (assoc :at (quot (* percent time-limit-ms) 100))))
         begin   (quot (* 38 time-limit-ms) 100)
         shard   #(str client/side-run "-s00" %)
         acquire (fn [i] {:f :acquire, :value {:shard (shard i), :worker "side", :op-id (rng/hex-id ids)}})

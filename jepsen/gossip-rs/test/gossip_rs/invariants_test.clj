@@ -195,8 +195,9 @@
     false [(acquire "a" 1) (assoc-in (acquire "a" 1) [:out :deadline] 7777)]
     false [(acquire "a" 1) (assoc-in (acquire "a" 1) [:in :worker] "b")]
     false [(acquire "a" 1) (failed (acquire "a" 1) :lease-held)]
+    ; another request under its op id is refused as it must be
+    true  [(acquire "a" 1) (failed (assoc-in (acquire "a" 1) [:in :worker] "b") :op-id-conflict)]
     ; one answer, and nothing to compare it with
-    :unknown [(acquire "a" 1) (failed (assoc-in (acquire "a" 1) [:in :worker] "b") :op-id-conflict)]
     :unknown [(acquire "a" 1) (failed (acquire "a" 1) :overloaded)]
     :unknown [(acquire "a" 1) (assoc (lost (acquire "a" 1)) :process 1)]
     ; refused, then taken: the refusal changed nothing
