@@ -29,7 +29,7 @@ fn flags_that_make_no_sense() {
     let data = data.to_str().unwrap();
     refused(&["--lissen", "x"], 2, "unexpected argument '--lissen'");
     refused(&["--listen", "nowhere"], 2, "invalid value 'nowhere'");
-    refused(&[], 2, "--id: is missing");
+    refused(&[], 2, "--id, --listen, --data: are missing");
     let peers = "n1=127.0.0.1:1,n2=127.0.0.1:2,n3=127.0.0.1:3";
     refused(&["--id", "n9", "--listen", "127.0.0.1:1", "--data", data, "--peers", peers], 2, "n9 is not among --peers");
     let nowhere = ["--id", "n4", "--listen", "0.0.0.0:7001", "--data", data, "--join", "127.0.0.1:1"];
