@@ -34,7 +34,7 @@ unjudged_since() {
 #   run_note      why the run says nothing, or that it was repeated
 # A run that came to no judgement is tried once more if what it left does not accuse the service; log and folder of the first try
 # are kept as `.first`. A judged one is never repeated: a pass at the second try would not undo the first. Nor does one undo a
-# stored history of which nobody knows what it shows.
+# stored history of which nobody knows what it shows, or nodes that did not serve in time when nothing was done to them.
 jepsen_run() {
     local log=$1 first
     shift
@@ -45,7 +45,7 @@ jepsen_run() {
     rm -rf "${log%.log}.first"
     [[ -z $run_folder ]] || mv "$run_folder" "${log%.log}.first"
     jepsen_try "$log" "$@"
-    [[ $first == valid ]] || run_note="what it left could not be judged${run_note:+; $run_note}"
+    [[ $first == valid ]] || run_note="what it left does not clear the service${run_note:+; $run_note}"
     run_note="harness trouble at the first try${run_note:+; $run_note}"
     run_verdict=$(worse "$first" "$run_verdict")
 }
@@ -121,6 +121,8 @@ jepsen_try() {
     run_judged=no run_verdict=unknown run_note="no judgement, exit $run_code: $(tail -n 1 "$log" | cut -c1-160)"
     evidence=valid
     [[ -z $run_folder ]] || evidence=$(evidence_in "$run_folder")
+    # At its first start no fault was made: a slow machine, or a service that comes to nothing.
+    ! grep -qE 'do(es)? not serve within' "$log" || evidence=$(worse "$evidence" unknown)
     [[ $evidence != INVALID ]] || run_judged=yes run_verdict=INVALID
 }
 

@@ -31,9 +31,9 @@
 
 (defn named-unmended
   "The nodes that a heal which failed in this way names to the judges as unmended, from what `heal-error` is given. All of them, where
-  the group has not grown again and the service is not to blame: then nobody knows who can serve."
+  some are not mended, the group has not grown again and the service is not to blame: then nobody knows who can serve."
   [{:keys [nodes unmended grown?]} [kind]]
-  (vec (sort (if (or grown? (= :not-serving kind)) unmended nodes))))
+  (vec (sort (if (or grown? (empty? unmended) (= :not-serving kind)) unmended nodes))))
 
 (defn healing
   "How the end of all faults went: {:valid? :error :steps}. A node that does not serve within the bound after every fault was
