@@ -57,6 +57,11 @@ impl Op {
         matches!(self.process, Process::Client(_))
     }
 
+    /// Whether it tells of something that was not done. A nemesis's steps are all of the type `:info`.
+    pub fn has_failed(&self) -> bool {
+        self.error.is_some() || self.typ == OpType::Fail
+    }
+
     /// The reason in `:error`, lower case with dashes, however the recorder spelled it (`LEASE_HELD`, `:lease-held`).
     pub fn reason(&self) -> Option<String> {
         let error = self.error.as_ref()?;

@@ -2,14 +2,14 @@
 //!
 //! A fault took hold if the nemesis recorded it without `:error` (Jepsen records each twice, when it starts and when it is
 //! done) and clients still called afterwards. Of a partition or a client's fault only its end shows whether anything met it:
-//! one that nothing but the heal ended took hold of nothing that is known. A lease expired if the next grant on its shard came at or after its deadline
-//! while its holder had not given it up. Each thing is counted; nothing here is ever a violation.
+//! one that nothing but the heal ended took hold of nothing that is known. A lease expired if the next grant on its shard came
+//! at or after its deadline while its holder had not given it up. Each thing is counted; nothing here is ever a violation.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::facts::{Facts, Tally, is_grant};
-use crate::history::{Call, Op, OpType, Process};
+use crate::history::{Call, Op, Process};
 
 /// Something that must have happened in a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,7 @@ fn faults(facts: &Facts<'_>, fs: &BTreeSet<String>) -> u64 {
             continue;
         }
         let ops = facts.ops[..last_call].iter().filter(|op| op.process == Process::Nemesis && op.f == *f);
-        let (failed, clean): (Vec<_>, Vec<_>) = ops.partition(|op| op.error.is_some() || op.typ == OpType::Fail);
+        let (failed, clean): (Vec<_>, Vec<_>) = ops.partition(|op| op.has_failed());
         // A fault that failed has a clean op too: the one that started it.
         count += clean.len().saturating_sub(failed.len()) as u64;
     }
@@ -98,16 +98,15 @@ fn tells_at_end(f: &str) -> Option<&'static str> {
 
 /// How many faults took hold, of those that an end of their own ended.
 fn ended(ops: &[Op], start: &str, end: &str) -> u64 {
-    let has_failed = |op: &Op| op.error.is_some() || op.typ == OpType::Fail;
     let (mut count, mut under_way) = (0, 0_u64);
     let mut steps = ops.iter().filter(|op| op.process == Process::Nemesis).peekable();
     while let Some(op) = steps.next() {
-        let fails = steps.peek().is_some_and(|next| next.f == op.f && has_failed(next));
+        let fails = steps.peek().is_some_and(|next| next.f == op.f && next.has_failed());
         if op.f == start {
             // One that failed has a clean op too: the one that started it.
-            under_way = if has_failed(op) { under_way.saturating_sub(1) } else { under_way + 1 };
+            under_way = if op.has_failed() { under_way.saturating_sub(1) } else { under_way + 1 };
         } else if op.f == end && !fails {
-            if !has_failed(op) {
+            if !op.has_failed() {
                 count += under_way;
             } else if op.reason().as_deref() != Some("no-effect") {
                 continue;
@@ -136,7 +135,7 @@ fn expiries(facts: &Facts<'_>) -> impl Iterator<Item = Option<i64>> {
 
 fn nemesis_ops<'a>(facts: &'a Facts<'_>) -> impl Iterator<Item = (usize, &'a Op)> {
     let ops = facts.ops.iter().enumerate();
-    ops.filter(|(_, op)| op.process == Process::Nemesis && op.error.is_none() && op.typ != OpType::Fail)
+    ops.filter(|(_, op)| op.process == Process::Nemesis && !op.has_failed())
 }
 
 /// The stretches of real time between each `start` and the `stop` that follows it.

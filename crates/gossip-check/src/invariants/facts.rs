@@ -269,8 +269,13 @@ impl<'a> Facts<'a> {
     pub(crate) fn may_be_gone(&self, shard: &str, place: usize) -> bool {
         match self.runs.get(shard) {
             Some(run) => self.may_be_deleted(run, place),
-            None => self.deleted_from.values().any(|at| *at < place),
+            None => self.any_may_be_deleted(place),
         }
+    }
+
+    /// Whether any run may have been deleted before a place.
+    pub(crate) fn any_may_be_deleted(&self, place: usize) -> bool {
+        self.deleted_from.values().any(|at| *at < place)
     }
 
     /// Whether a run may have been deleted before a place.

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::facts::{Facts, Tally};
 use super::g1::{Versions, versions};
 use super::healing::{Healing, has_failed};
-use crate::history::{Call, Name, Op, OpType, Process, Value, name};
+use crate::history::{Call, Name, Op, Process, Value, name};
 
 /// A fact: its owner and its key.
 type Fact<'a> = (Name<'a>, Name<'a>);
@@ -126,8 +126,7 @@ fn nemesis_ops<'a>(facts: &Facts<'a>) -> impl Iterator<Item = (usize, &'a Op)> {
         loop {
             let (at, op) = ops.next()?;
             let planned_in_vain = ops.peek().is_some_and(|(_, next)| next.f == op.f && gave_nothing_back(next));
-            let is_done = op.error.is_none() && op.typ != OpType::Fail && !planned_in_vain;
-            if is_done || op.f == "heal" && !planned_in_vain {
+            if !planned_in_vain && (op.f == "heal" || !op.has_failed()) {
                 return Some((at, op));
             }
         }

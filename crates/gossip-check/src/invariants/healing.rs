@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::history::{Call, Name, Op, OpType, Process, Value, name};
+use crate::history::{Call, Name, Op, Process, Value, name};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Healing<'a> {
@@ -46,7 +46,7 @@ impl<'a> Healing<'a> {
 
 /// Whether a heal failed for a reason of the harness.
 pub(super) fn has_failed(heal: &Op) -> bool {
-    (heal.error.is_some() || heal.typ == OpType::Fail) && heal.reason().as_deref() != Some("not-serving")
+    heal.has_failed() && heal.reason().as_deref() != Some("not-serving")
 }
 
 fn last_heal(ops: &[Op]) -> Option<&Op> {

@@ -11,9 +11,10 @@
 //! - **The end of a run ends its shards.** A `:read-run` asks for the status first and for the shards then (`histories/README.md`),
 //!   so that shards which are read page by page, at several moments, were all read after the run had ended: none is Active or
 //!   Parked, and beside Done none is Cancelled, since a run completes only over shards that have ended by themselves.
-//! - **It starts once.** A run grants only when it has started, and nothing is done under a lease before. After an answer that shows it started, a read that is asked for
-//!   does not show it Open, and a registration whose first try is asked for does not succeed; one without an op id may be one more
-//!   try of any before it of the same shards. Whether a run that showed nothing of the kind had started is not judged.
+//! - **It starts once.** A run grants only when it has started, and nothing is done under a lease before. After an answer that
+//!   shows it started, a read that is asked for does not show it Open, and a registration whose first try is asked for does not
+//!   succeed; one without an op id may be one more try of any before it of the same shards. Whether a run that showed nothing of
+//!   the kind had started is not judged.
 //!
 //! A read that was asked to be stale shows the past and proves nothing. A run with two lives is left out before ([`super::names`]).
 
@@ -26,12 +27,22 @@ use crate::history::{Call, Name, Value, name};
 /// A fresh read of a run and the status that it showed.
 type Show<'a> = (Call<'a>, String);
 
-/// What the history tells of a run. Pairs begin with a place in the history.
+/// An answer that tells that a run has ended: to what ended it, or to a read.
+#[derive(Debug)]
+pub(super) struct End {
+    /// The call's place in [`Facts::calls`].
+    pub(super) call: usize,
+    /// Where it was answered, a place in the history.
+    at: usize,
+    status: String,
+}
+
+/// What the history tells of a run.
 #[derive(Debug, Default)]
-struct Told<'a> {
+pub(super) struct Told<'a> {
     shows: Vec<Show<'a>>,
-    /// The first answer that tells of its end, and the status.
-    ended: Option<(usize, String)>,
+    /// The first answer that tells of its end.
+    pub(super) ended: Option<End>,
     /// Where each end was first asked for, of those that may have happened.
     asked: BTreeMap<&'static str, usize>,
     /// The first answer that shows it alive.
@@ -42,8 +53,8 @@ struct Told<'a> {
     registrations: Vec<usize>,
 }
 
-pub(super) fn check(facts: &Facts<'_>, tally: &mut Tally) {
-    for (run, told) in &told(facts) {
+pub(super) fn check(facts: &Facts<'_>, told: &BTreeMap<Name<'_>, Told<'_>>, tally: &mut Tally) {
+    for (run, told) in told {
         for (call, status) in &told.shows {
             if facts::is_run_terminal(status) {
                 one_end(facts, run, told, (call, status), tally);
@@ -60,7 +71,7 @@ pub(super) fn check(facts: &Facts<'_>, tally: &mut Tally) {
 }
 
 /// The status that a run has after an operation that ends it.
-pub(super) fn status_after(f: &str) -> &'static str {
+fn status_after(f: &str) -> &'static str {
     match f {
         "complete-run" => "done",
         "fail-run" => "failed",
@@ -68,13 +79,7 @@ pub(super) fn status_after(f: &str) -> &'static str {
     }
 }
 
-/// Whether a read is the answer that shows what status a run has ended with.
-pub(super) fn shows_end(call: &Call<'_>) -> bool {
-    let ended = || call.output("status").and_then(facts::status).is_some_and(|status| facts::is_run_terminal(&status));
-    call.f() == "read-run" && call.ok() && is_fresh(call) && ended()
-}
-
-fn told<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Told<'a>> {
+pub(super) fn told<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Told<'a>> {
     let mut all: BTreeMap<Name<'a>, Told<'a>> = BTreeMap::new();
     for (place, call) in facts.calls.iter().enumerate().filter(|(_, call)| !call.failed()) {
         if let Some(run) = facts.run_of(call) {
@@ -89,6 +94,16 @@ fn earlier(known: &mut Option<usize>, place: usize) {
 }
 
 impl<'a> Told<'a> {
+    /// The first answer that shows the run alive, if it came before a place.
+    pub(super) fn alive_before(&self, place: usize) -> Option<usize> {
+        self.alive.filter(|&end| end < place)
+    }
+
+    /// Whether an end that gives the run this status was asked for before a place.
+    pub(super) fn was_asked(&self, status: &str, place: usize) -> bool {
+        self.asked.get(status).is_some_and(|&at| at < place)
+    }
+
     fn note(&mut self, place: usize, call: &Call<'a>) {
         if call.f() == "register" {
             self.registrations.push(place);
@@ -111,24 +126,24 @@ impl<'a> Told<'a> {
             Some(status) => Some(status.clone()).filter(|status| facts::is_run_terminal(status)),
             None => is_run_end(call.f()).then(|| status_after(call.f()).to_owned()),
         };
-        if let Some(end) = end.filter(|_| self.ended.as_ref().is_none_or(|(place, _)| call.end() < *place)) {
-            self.ended = Some((call.end(), end));
+        if let Some(status) = end.filter(|_| self.ended.as_ref().is_none_or(|first| call.end() < first.at)) {
+            self.ended = Some(End { call: place, at: call.end(), status });
         }
         self.shows.extend(status.map(|status| (*call, status)));
     }
 }
 
 fn one_end(facts: &Facts<'_>, run: &str, told: &Told<'_>, (call, status): (&Call<'_>, &str), tally: &mut Tally) {
-    let other = told.ended.as_ref().filter(|(_, ended)| ended != status);
-    tally.add(other.map(|(place, ended)| {
-        facts.violation(format!("run {run} reads as {status}, and it ended as {ended}"), [*place, call.end()])
+    let other = told.ended.as_ref().filter(|ended| ended.status != status);
+    tally.add(other.map(|ended| {
+        let message = format!("run {run} reads as {status}, and it ended as {}", ended.status);
+        facts.violation(message, [ended.at, call.end()])
     }));
 }
 
 fn asked_for(facts: &Facts<'_>, run: &str, told: &Told<'_>, (call, status): (&Call<'_>, &str), tally: &mut Tally) {
-    let Some(alive) = told.alive.filter(|&end| end < call.end()) else { return };
-    let asked = told.asked.get(status).is_some_and(|&at| at < call.end());
-    tally.add((!asked).then(|| {
+    let Some(alive) = told.alive_before(call.end()) else { return };
+    tally.add((!told.was_asked(status, call.end())).then(|| {
         facts.violation(format!("run {run} reads as {status}, and nothing had ended it so"), [alive, call.end()])
     }));
 }

@@ -4,24 +4,25 @@
 //! shows so: the answer to its end may be lost. An operation that may have taken effect only after that moment must not succeed,
 //! and a fresh read asked after it must show a terminal status. Two different operations that end one shard cannot both succeed,
 //! in whatever order they were answered; nor can two that end a run. A call that tells no op id may be one more try of another that
-//! asks for the same and was not answered otherwise, and no more is proven by it than by a replay. What else the status of a run must be is told in
-//! [`super::run_status`]. Only an ended run is deleted ([`super::deletions`]).
+//! asks for the same and was not answered otherwise, and no more is proven by it than by a replay. What else the status of a run
+//! must be is told in [`super::run_status`]. Only an ended run is deleted ([`super::deletions`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::deletions;
 use super::facts::{self, Facts, Tally, is_change, is_run_end, is_shard_end};
-use super::run_status::{self, shows_end};
+use super::run_status;
 use crate::history::{Call, Name, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
     let mut tally = Tally::default();
-    let run_ends = ends_of_runs(facts);
+    let runs = run_status::told(facts);
+    let end_of_run = |run: &Name<'_>| runs.get(run)?.ended.as_ref().map(|end| end.call);
     let shard_shows = shows_of_shards(facts);
     for (shard, places) in &facts.by_shard {
         let own = earliest(facts, places, is_shard_end);
-        let runs = facts.runs.get(shard).and_then(|run| run_ends.get(run.as_ref())).copied();
-        let end = own.into_iter().chain(runs).min_by_key(|&i| facts.calls[i].end());
+        let end_of_run = facts.runs.get(shard).and_then(end_of_run);
+        let end = own.into_iter().chain(end_of_run).min_by_key(|&i| facts.calls[i].end());
         let subject = Subject { what: format!("shard {shard}"), places, is_end: is_shard_end };
         let shows = shard_shows.get(shard).map(Vec::as_slice).unwrap_or_default();
         subject.check(facts, end, shows, facts::is_terminal, &mut tally);
@@ -30,23 +31,11 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
     for (run, places) in &run_changes(facts) {
         let subject = Subject { what: format!("run {run}"), places, is_end: is_run_end };
         let shows = run_shows.get(run).map(Vec::as_slice).unwrap_or_default();
-        subject.check(facts, run_ends.get(run.as_ref()).copied(), shows, facts::is_run_terminal, &mut tally);
+        subject.check(facts, end_of_run(run), shows, facts::is_run_terminal, &mut tally);
     }
-    run_status::check(facts, &mut tally);
+    run_status::check(facts, &runs, &mut tally);
     deletions::check(facts, &mut tally);
     tally
-}
-
-/// Of each run, the answer that first tells that it has ended: to what ended it, or to a read.
-fn ends_of_runs<'a>(facts: &Facts<'a>) -> HashMap<Name<'a>, usize> {
-    let mut ends: HashMap<Name<'a>, usize> = HashMap::new();
-    for (i, call) in facts.calls.iter().enumerate() {
-        if let Some(run) = facts.run_of(call).filter(|_| (is_run_end(call.f()) && call.ok()) || shows_end(call)) {
-            let first = ends.entry(run).or_insert(i);
-            *first = [*first, i].into_iter().min_by_key(|&i| facts.calls[i].end()).unwrap_or(i);
-        }
-    }
-    ends
 }
 
 /// A fresh read and the status that it showed.

@@ -15,14 +15,13 @@
 //! an answer before had shown it alive; and the shards that it tells of are those that something may have made in the run, as
 //! [`super::makers`] has it. Here, too, nothing is said once a deletion may have begun: a run of that name may have been before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::deletions::shows_alive;
-use super::facts::{self, Facts, Sight, Tally, cursor_key, is_fresh, is_grant, is_read, is_run_end};
+use super::facts::{self, Facts, Sight, Tally, cursor_key, is_fresh, is_grant};
 use super::floors::Floors;
 use super::makers::Makers;
 use super::origins::Origins;
-use super::run_status::status_after;
+use super::run_status;
 use crate::history::{Call, Name, Value, name};
 
 pub(super) fn check(facts: &Facts<'_>, tally: &mut Tally) {
@@ -41,48 +40,16 @@ fn runs_that_never_were(facts: &Facts<'_>, tally: &mut Tally) {
     if stale.is_empty() {
         return;
     }
-    let (makers, ends) = (Makers::new(facts), Ends::new(facts));
-    let deleted_from = deleted_from(facts);
-    for call in stale.into_iter().filter(|call| deleted_from.is_none_or(|at| call.end() <= at)) {
+    let (makers, runs) = (Makers::new(facts), run_status::told(facts));
+    for call in stale.into_iter().filter(|call| !facts.any_may_be_deleted(call.end())) {
         makers.strangers(facts, call, tally);
         let status = call.output("status").and_then(facts::status).filter(|status| facts::is_run_terminal(status));
         let Some((run, status)) = call.input("run").map(name).zip(status) else { continue };
-        if let Some(alive) = ends.alive.get(&run).filter(|&&at| at < call.end())
-            && ends.asked.get(&(run.clone(), status.as_str())).is_none_or(|&at| call.end() < at)
-        {
+        let Some(told) = runs.get(&run).filter(|told| !told.was_asked(&status, call.end())) else { continue };
+        if let Some(alive) = told.alive_before(call.end()) {
             let message = format!("run {run}: a stale read shows status {status}, which nothing brought about");
-            tally.violations.push(facts.violation(message, [*alive, call.end()]));
+            tally.violations.push(facts.violation(message, [alive, call.end()]));
         }
-    }
-}
-
-/// Where the first deletion that may have happened was invoked.
-fn deleted_from(facts: &Facts<'_>) -> Option<usize> {
-    facts.calls.iter().find(|c| c.f() == "delete-run" && !c.failed()).map(|c| c.at)
-}
-
-/// What the history tells of the ends of runs, as places in it.
-struct Ends<'a> {
-    /// The first answer that shows the run alive.
-    alive: HashMap<Name<'a>, usize>,
-    /// Where it was first asked for an end that gives the run that status, of those that may have happened.
-    asked: HashMap<(Name<'a>, &'static str), usize>,
-}
-
-impl<'a> Ends<'a> {
-    fn new(facts: &Facts<'a>) -> Self {
-        let mut ends = Self { alive: HashMap::new(), asked: HashMap::new() };
-        for call in facts.calls.iter().filter(|call| !call.failed()) {
-            let Some(run) = facts.run_of(call) else { continue };
-            if is_run_end(call.f()) {
-                ends.asked.entry((run.clone(), status_after(call.f()))).or_insert(call.at);
-            }
-            if call.ok() && (!is_read(call.f()) || is_fresh(call)) && shows_alive(call) {
-                let alive = ends.alive.entry(run).or_insert(call.end());
-                *alive = call.end().min(*alive);
-            }
-        }
-        ends
     }
 }
 
@@ -103,10 +70,9 @@ fn older(facts: &Facts<'_>, tally: &mut Tally) {
 fn never<'a>(facts: &Facts<'a>, sights: &[Sight<'a>], tally: &mut Tally) {
     let causes = Causes::new(facts);
     let mut origins = Origins::new(facts);
-    let deleted_from = deleted_from(facts);
     for sight in sights {
         let (shard, end) = (&sight.shard, sight.call.end());
-        if !causes.made.contains_key(shard) || deleted_from.is_some_and(|at| at < end) {
+        if !causes.made.contains(shard) || facts.any_may_be_deleted(end) {
             continue;
         }
         let status = sight.status().filter(|status| !causes.may_have(shard, status, end));
@@ -137,16 +103,14 @@ enum Subject<'a> {
 /// What may have changed shards: the invocations of all that did not fail, in order.
 struct Causes<'f, 'a> {
     facts: &'f Facts<'a>,
-    made: HashMap<Name<'a>, usize>,
+    made: HashSet<&'f Name<'a>>,
     by_name: HashMap<(Subject<'a>, &'a str), Vec<usize>>,
 }
 
 impl<'f, 'a> Causes<'f, 'a> {
     fn new(facts: &'f Facts<'a>) -> Self {
-        let mut causes = Self { facts, made: HashMap::new(), by_name: HashMap::new() };
-        for made in &facts.made {
-            causes.made.entry(made.shard.clone()).or_insert(made.call);
-        }
+        let made = facts.made.iter().map(|made| &made.shard).collect();
+        let mut causes = Self { facts, made, by_name: HashMap::new() };
         for call in facts.calls.iter().filter(|c| !c.failed()) {
             let what = match call.f() {
                 f if is_grant(f) || f == "unpark" => "raise",

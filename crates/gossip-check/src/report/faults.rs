@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::history::{Name, Op, OpType, Process, name};
+use crate::history::{Name, Op, Process, name};
 
 /// What begins a fault and what ends it. To heal ends all.
 const PAIRS: [(&str, &str); 6] = [
@@ -31,7 +31,7 @@ pub(super) fn faults<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Vec<Fault<'a>
             for fault in faults.iter_mut().filter(|fault| fault.end.is_none() && ends(op, fault.op)) {
                 fault.end = Some(op);
             }
-        } else if op.error.is_some() || op.typ == OpType::Fail {
+        } else if op.has_failed() {
             let failed = faults.iter().rposition(|fault| fault.end.is_none() && fault.op.f == op.f);
             failed.map(|at| faults.remove(at));
         } else if !before.is_some_and(|before| completes(before, op)) {

@@ -134,6 +134,11 @@
   [ops]
   (take-nth 2 (rest (nemesis-ops ops))))
 
+(defn step-failed?
+  "Whether an op of the nemesis tells of something that was not done."
+  [{:keys [error type]}]
+  (or (some? error) (= :fail type)))
+
 (defn- start-call
   [op]
   {:f       (:f op)

@@ -204,6 +204,11 @@
          (concat (for [{:keys [shard call]} made :when (h/ok? call)] {shard (:end call)})
                  (for [[shard calls] by-shard, call calls :when (h/ok? call)] {shard (:end call)}))))
 
+(defn any-may-be-deleted?
+  "Whether any run may have been deleted before a place."
+  [{:keys [deleted-from]} place]
+  (boolean (some #(< % place) (vals deleted-from))))
+
 (defn may-be-deleted?
   "Whether a run may have been deleted before a place."
   [{:keys [deleted-from]} run place]
@@ -211,10 +216,10 @@
 
 (defn may-be-gone?
   "Whether a shard's run may have been deleted before a place; of a shard whose run is not known, any run."
-  [{:keys [runs deleted-from] :as facts} shard place]
+  [{:keys [runs] :as facts} shard place]
   (if-let [run (get runs shard)]
     (may-be-deleted? facts run place)
-    (boolean (some #(< % place) (vals deleted-from)))))
+    (any-may-be-deleted? facts place)))
 
 (defn fresh?
   "Whether a read promised to show the newest. One that was asked to be stale may show the past."

@@ -91,7 +91,7 @@
   "What the nemesis did, as far as it was done. A heal tells itself how far that is."
   [{:keys [nemesis]}]
   (for [[step next] (partition-all 2 1 nemesis)
-        :when (and (or (= :heal (:f step)) (not (or (:error step) (= :fail (:type step)))))
+        :when (and (or (= :heal (:f step)) (not (h/step-failed? step)))
                    ; Planned in vain.
                    (not (and (= (:f step) (:f next)) (gave-nothing-back? next))))]
     step))

@@ -16,8 +16,8 @@
 
 (defn failed?
   "Whether a heal failed for a reason of the harness."
-  [{:keys [error type] :as heal}]
-  (and (or (some? error) (= :fail type))
+  [heal]
+  (and (h/step-failed? heal)
        (not= :not-serving (errors/reason-of heal))))
 
 (defn unmended

@@ -85,4 +85,5 @@
 (defn check
   "{:violations}; that nothing is wrong with them counts for no check of the splits."
   [facts]
-  {:violations (into [] cat [(strangers facts (filter #(or (= :claim (:f %)) (facts/fresh? %)) (:calls facts))) (made-once facts) (empty-roots facts)])})
+  (let [of-now (filter #(or (= :claim (:f %)) (facts/fresh? %)) (:calls facts))]
+    {:violations (into [] cat [(strangers facts of-now) (made-once facts) (empty-roots facts)])}))

@@ -13,8 +13,9 @@
     that shards which are read page by page, at several moments, were all read after the run had ended: none is Active or Parked,
     and beside Done none is Cancelled, since a run completes only over shards that have ended by themselves.
   - It starts once. A run grants only when it has started, and nothing is done under a lease before. After an answer that shows it
-    started, a read that is asked for does not show it Open, and a registration whose first try is asked for does not succeed; one without an op id may be one more try
-    of any before it of the same shards. Whether a run that showed nothing of the kind had started is not judged.
+    started, a read that is asked for does not show it Open, and a registration whose first try is asked for does not succeed; one
+    without an op id may be one more try of any before it of the same shards. Whether a run that showed nothing of the kind had
+    started is not judged.
 
   A read that was asked to be stale shows the past and proves nothing. A run with two lives is left out before
   (`gossip-rs.names`)."
@@ -22,7 +23,7 @@
             [gossip-rs.invariants.deletions :as deletions]
             [gossip-rs.invariants.facts :as facts :refer [violation]]))
 
-(def status-after
+(def ^:private status-after
   "The status that a run has after an operation that ends it."
   {:complete-run :done, :fail-run :failed, :cancel-run :cancelled})
 
@@ -37,7 +38,7 @@
   [call]
   (boolean (some-> (shown call) facts/run-terminal?)))
 
-(defn- told
+(defn told
   "What the calls about a run, none of which failed, tell of it: its `:ended` call and the status, of the first answer that tells
   of its end; where each end was first `:asked` for; the first answers that show it `:alive` and `:started`."
   [calls]
@@ -96,11 +97,15 @@
                                         (violation (str "run " run ": register succeeded after it had started")
                                                    started end))))))))))
 
+(defn calls-of-runs
+  "{run calls}: what was asked of each run that is known, but for what was refused."
+  [{:keys [calls] :as facts}]
+  (dissoc (group-by #(facts/run-of facts %) (remove h/failed? calls)) nil))
+
 (defn check
   "{:checks :violations} of each run."
-  [{:keys [calls] :as facts}]
-  (for [[run calls] (group-by #(facts/run-of facts %) (remove h/failed? calls))
-        :when run]
+  [facts]
+  (for [[run calls] (calls-of-runs facts)]
     (let [told (told calls)]
       (facts/tally (concat (mapcat #(cond (shows-end? %)       (after-the-end run told %)
                                           (= :open (shown %)) (not-open-again run told %))

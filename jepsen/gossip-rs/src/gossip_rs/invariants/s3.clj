@@ -5,8 +5,8 @@
   shows so: the answer to its end may be lost. An operation that may have taken effect only after that moment must not succeed,
   and a fresh read asked after it must show a terminal status. Two different operations that end one shard cannot both succeed,
   in whatever order they were answered; nor can two that end a run. A call that tells no op id may be one more try of another that
-  asks for the same and was not answered otherwise, and no more is proven by it than by a replay. What else the status of a run must be is told in
-  `gossip-rs.invariants.run-status`. Only an ended run is deleted (`gossip-rs.invariants.deletions`)."
+  asks for the same and was not answered otherwise, and no more is proven by it than by a replay. What else the status of a run
+  must be is told in `gossip-rs.invariants.run-status`. Only an ended run is deleted (`gossip-rs.invariants.deletions`)."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.deletions :as deletions]
             [gossip-rs.invariants.facts :as facts :refer [violation]]

@@ -17,7 +17,6 @@
   `gossip-rs.invariants.makers` has it. Here, too, nothing is said once a deletion may have begun: a run of that name may have been
   before."
   (:require [gossip-rs.history :as h]
-            [gossip-rs.invariants.deletions :as deletions]
             [gossip-rs.invariants.facts :as facts :refer [cursor-key inside? violation]]
             [gossip-rs.invariants.floors :as floors]
             [gossip-rs.invariants.makers :as makers]
@@ -58,23 +57,17 @@
         subjects (cons shard runs)]
     (count (for [subject subjects, at (causes [subject what]) :when (< at place)] at))))
 
-(defn- deleted-from
-  "Where the first deletion that may have happened was invoked."
-  [calls]
-  (:index (first (filter #(and (= :delete-run (:f %)) (not (h/failed? %))) calls)) h/open-end))
-
 (defn- never
   "Stale reads of what never was."
   [{:keys [calls made ranges] :as facts}]
   (let [causes   (causes calls)
         written? (origins/written-before facts)
-        made     (into #{} (map :shard) made)
-        deleted  (deleted-from calls)]
+        made     (into #{} (map :shard) made)]
     (for [{:keys [record call]} (facts/stale-records facts)
           :let  [shard (or (:shard record) (h/shard-of call))
                  end   (:end call)
                  times #(times-before facts causes shard % end)]
-          :when (and (made shard) (< end deleted))
+          :when (and (made shard) (not (facts/any-may-be-deleted? facts end)))
           :let  [status (facts/status (:status record))
                  fence  (:fence record)
                  cursor (cursor-key (:cursor record))]
@@ -88,32 +81,21 @@
           :when fault]
       (violation (str "shard " shard ": a stale read shows " fault) end))))
 
-(defn- ends
-  "{run {:alive :asked}}: the first answer that shows the run alive, and where each end that may have happened was first asked for, by
-  the status that it gives."
-  [{:keys [calls] :as facts}]
-  (let [least (partial merge-with min)]
-    (apply merge-with (partial merge-with #(if (map? %1) (least %1 %2) (min %1 %2))) {}
-           (for [{:keys [f index end] :as call} calls
-                 :when (not (h/failed? call))
-                 :let  [run   (facts/run-of facts call)
-                        alive (and (h/ok? call) (or (not (facts/reads f)) (facts/fresh? call)) (deletions/shows-alive? call))
-                        asked (run-status/status-after f)]
-                 :when (and run (or alive asked))]
-             {run (cond-> {} alive (assoc :alive end) asked (assoc :asked {asked index}))}))))
-
 (defn- runs-that-never-were
   "Stale reads of a run that show an end that nothing brought about, or shards that nothing made there."
   [{:keys [calls] :as facts}]
-  (let [deleted (deleted-from calls)
-        stale   (filter #(and (= :read-run (:f %)) (h/ok? %) (not (facts/fresh? %)) (<= (:end %) deleted)) calls)]
+  (let [stale (filter #(and (= :read-run (:f %))
+                            (h/ok? %)
+                            (not (facts/fresh? %))
+                            (not (facts/any-may-be-deleted? facts (:end %))))
+                      calls)]
     (when (seq stale)
-      (let [ends (ends facts)]
+      (let [runs (update-vals (run-status/calls-of-runs facts) run-status/told)]
         (concat
           (makers/strangers facts stale)
           (for [{:keys [in out end]} stale
                 :let  [status (facts/status (:status out))
-                       {:keys [alive asked]} (ends (:run in))]
+                       {:keys [alive asked]} (runs (:run in))]
                 :when (and (facts/run-terminal? status)
                            (< (or alive h/open-end) end)
                            (< end (get asked status h/open-end)))]
