@@ -1,7 +1,7 @@
 //! Calls: an invocation together with how it ended. Judges look at these and not at ops.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::{HistoryError, Op, OpType, Process, Value};
 
@@ -86,16 +86,6 @@ impl<'a> Call<'a> {
         self.output("shard").map(name)
     }
 
-    /// All that the invocation says, but its op id.
-    pub fn asked(&self) -> BTreeMap<Name<'a>, &'a Value> {
-        nameless([Some(&self.invoke.value)])
-    }
-
-    /// All that the answer says beside what was asked, but the op id.
-    pub fn told(&self) -> BTreeMap<Name<'a>, &'a Value> {
-        nameless([Some(&self.invoke.value), self.completion.filter(|c| c.typ == OpType::Ok).map(|c| &c.value)])
-    }
-
     pub fn op_id(&self) -> Option<Name<'a>> {
         self.input("op-id").map(name)
     }
@@ -103,12 +93,6 @@ impl<'a> Call<'a> {
     pub fn reason(&self) -> Option<String> {
         self.completion.and_then(Op::reason)
     }
-}
-
-/// What stands in maps, the later ones counting, but for an op id.
-fn nameless<'a, const N: usize>(maps: [Option<&'a Value>; N]) -> BTreeMap<Name<'a>, &'a Value> {
-    let fields = maps.into_iter().flatten().filter_map(Value::as_map).flat_map(|map| map.iter());
-    fields.map(|(key, value)| (name(key), value)).filter(|(key, _)| key != "op-id").collect()
 }
 
 /// A value as the name of something: the text of strings, keywords and symbols, other values as they print.

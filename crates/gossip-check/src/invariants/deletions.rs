@@ -71,7 +71,7 @@ impl Life {
         if is_run_maker(call.f()) {
             self.made_until = self.made_until.max(Some(call.end()));
         }
-        if !call.ok() || (is_read(call.f()) && !is_fresh(call)) || call.f() == "section" {
+        if !call.ok() || (is_read(call.f()) && !is_fresh(call)) {
             return;
         }
         if call.f() == "delete-run" {

@@ -59,7 +59,7 @@ fn vanished(
     }
 }
 
-/// Whether a call that names this shard is about the one that is known by the name, and not about one of another run.
+/// Whether a call that names this shard is surely about the one that is known by the name, and not about one of another run.
 fn is_meant<'a>(facts: &Facts<'a>, call: &Call<'a>, shard: &Name<'a>) -> bool {
     call.input("run").is_none_or(|run| facts.runs.get(shard) == Some(&name(run)))
 }

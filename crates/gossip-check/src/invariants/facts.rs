@@ -35,9 +35,25 @@ pub(crate) fn is_run_maker(f: &str) -> bool {
     matches!(f, "register" | "create-run")
 }
 
-/// What changes a run or its shards. What else a recorder notes of them changes nothing.
+/// What changes a run or its shards.
 pub(crate) fn is_change(f: &str) -> bool {
     is_grant(f) || is_lease_write(f) || is_run_end(f) || is_run_maker(f) || matches!(f, "unpark" | "start-run")
+}
+
+/// What is asked of the service about runs and shards.
+pub(crate) fn is_of_service(f: &str) -> bool {
+    is_change(f) || matches!(f, "delete-run" | "read-run" | "read-shard")
+}
+
+/// The calls that are judged. What else a recorder notes says nothing of the service, whatever it names.
+///
+/// # Errors
+///
+/// Ops that are no history.
+pub(crate) fn judged(ops: &[Op]) -> Result<Vec<Call<'_>>, HistoryError> {
+    let mut calls = history::calls(ops)?;
+    calls.retain(|call| is_of_service(call.f()) || matches!(call.f(), "section" | "publish" | "read-view"));
+    Ok(calls)
 }
 
 pub(crate) fn is_read(f: &str) -> bool {
@@ -202,21 +218,21 @@ pub(crate) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// `rates_are_sane`: as the caller knows it; otherwise as the history's skews show it.
     pub(crate) fn new(ops: &'a [Op], rates_are_sane: Option<bool>) -> Result<Self, HistoryError> {
-        Ok(Self::of(ops, history::calls(ops)?, rates_are_sane))
+        Ok(Self::of(ops, judged(ops)?, rates_are_sane))
     }
 
-    /// `calls` are those of `ops`.
+    /// `calls` are those of `ops`, as [`judged`] gives them.
     pub(crate) fn of(ops: &'a [Op], calls: Vec<Call<'a>>, rates_are_sane: Option<bool>) -> Self {
+        let made = made(&calls);
+        let ranges = ranges(&made, &calls);
+        let runs = runs(&made, &calls);
         let mut by_shard: BTreeMap<Name<'a>, Vec<usize>> = BTreeMap::new();
         for (i, call) in calls.iter().enumerate() {
-            if let Some(shard) = call.shard() {
+            if let Some(shard) = shard_of(call, &runs) {
                 by_shard.entry(shard).or_default().push(i);
             }
         }
         let leases = by_shard.iter().map(|(shard, places)| (shard.clone(), leases::granted(&calls, places))).collect();
-        let made = made(&calls);
-        let ranges = ranges(&made, &calls);
-        let runs = runs(&made, &calls);
         let operations = op_ids::operations(&calls, &runs);
         Self {
             ops,
@@ -226,7 +242,7 @@ impl<'a> Facts<'a> {
             operations,
             runs,
             deleted_from: deleted_from(&calls),
-            healing: healing::of_history(ops, &calls),
+            healing: healing::of_history(ops),
             made,
             ranges,
             rates_are_sane: rates_are_sane.unwrap_or_else(|| sane_rates(ops)),
@@ -258,6 +274,8 @@ impl<'a> Facts<'a> {
         let mut known: BTreeMap<Name<'a>, usize> = BTreeMap::new();
         let makers = self.made.iter().map(|m| (m.shard.clone(), &self.calls[m.call]));
         let about = self.by_shard.iter().flat_map(|(s, places)| places.iter().map(|&i| (s.clone(), &self.calls[i])));
+        // A recorder's note is no answer.
+        let about = about.filter(|(_, call)| is_of_service(call.f()));
         for (shard, call) in makers.chain(about).filter(|(_, call)| call.ok()) {
             let first = known.entry(shard).or_insert(call.end());
             *first = call.end().min(*first);
@@ -382,7 +400,7 @@ fn ranges<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> HashMap<Name<'a>, Range<
 }
 
 /// Which run each shard belongs to: that of its registration; a child is in its parent's. A shard that nothing made is in the run
-/// that a claim of it named.
+/// that an answered call about it named.
 pub(crate) fn runs<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> Runs<'a> {
     let mut runs: Runs<'a> = HashMap::new();
     for m in made {
@@ -400,13 +418,28 @@ pub(crate) fn runs<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> Runs<'a> {
         }
     };
     children(&mut runs);
-    for call in calls.iter().filter(|c| c.f() == "claim") {
-        if let (Some(shard), Some(run)) = (call.shard(), call.output("run")) {
-            runs.entry(shard).or_insert_with(|| name(run));
+    for call in calls.iter() {
+        if let Some((shard, run)) = shard_and_run(call) {
+            runs.entry(shard).or_insert(run);
         }
     }
     children(&mut runs);
     runs
+}
+
+/// The shard that a call touched, as far as it is known. One that names another run than the shard's is about another shard, of
+/// which nobody tells how it was made.
+pub(crate) fn shard_of<'a>(call: &Call<'a>, runs: &Runs<'a>) -> Option<Name<'a>> {
+    let is_of = |of: &Name<'a>| call.input("run").is_none_or(|run| name(run) == *of);
+    call.shard().filter(|shard| runs.get(shard).is_none_or(is_of))
+}
+
+/// The shard and the run that an answer is about, where it tells both.
+pub(crate) fn shard_and_run<'a>(call: &Call<'a>) -> Option<(Name<'a>, Name<'a>)> {
+    if !call.ok() || !is_of_service(call.f()) || (is_read(call.f()) && !is_fresh(call)) {
+        return None;
+    }
+    call.shard().zip(call.output("run").map(name))
 }
 
 /// A holder counts its lease shorter by this much, so that rates off by less cannot make beliefs overlap.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::history::{Call, Name, Op, Process, Value, name};
+use crate::history::{Name, Op, OpType, Process, Value, name};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Healing<'a> {
@@ -53,8 +53,9 @@ fn last_heal(ops: &[Op]) -> Option<&Op> {
     ops.iter().rfind(|op| op.process == Process::Nemesis && op.f == "heal")
 }
 
-pub(super) fn of_history<'a>(ops: &'a [Op], calls: &[Call<'a>]) -> Healing<'a> {
-    let nodes = calls.iter().filter_map(|call| call.input("node").map(name)).collect();
+pub(super) fn of_history(ops: &[Op]) -> Healing<'_> {
+    let asked = ops.iter().filter(|op| op.typ == OpType::Invoke && matches!(op.process, Process::Client(_)));
+    let nodes = asked.filter_map(|op| op.value.some("node").map(name)).collect();
     last_heal(ops).map_or(Healing::Over { unmended: BTreeSet::new() }, |heal| Healing::of(heal, &nodes))
 }
 

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::facts::{is_fresh, is_read, is_run_maker};
+use super::facts::{is_fresh, is_of_service, is_read, is_run_maker, shard_and_run};
 use crate::history::{Call, Name, OPEN_END, Op, Value, name};
 
 /// What of a history cannot be told apart.
@@ -59,10 +59,10 @@ impl<'a> RunsOf<'a> {
                 ("read-run", Some(run)) if call.ok() && is_fresh(call) => {
                     seen.push((listed(call.output("shards")), run))
                 }
-                ("claim", Some(run)) if call.ok() => seen.push((call.shard().into_iter().collect(), run)),
                 ("split-replace" | "split-residual", _) => splits.push(call),
                 _ => {}
             }
+            seen.extend(shard_and_run(call).map(|(shard, run)| (vec![shard], run)));
         }
         runs.add_children(&splits);
         // Who made a shard says where it is. An answer that shows it elsewhere does not move it.
@@ -197,8 +197,8 @@ impl Default for Seen {
 
 impl Seen {
     fn note(&mut self, call: &Call<'_>) {
-        // It may show what is long gone.
-        if is_read(call.f()) && !is_fresh(call) {
+        // It may show what is long gone, as may what a recorder notes of its own.
+        if !is_of_service(call.f()) || (is_read(call.f()) && !is_fresh(call)) {
             return;
         }
         self.first = self.first.min(call.at);

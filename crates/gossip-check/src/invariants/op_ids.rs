@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::facts::Runs;
+use super::facts::{Runs, is_of_service};
 use crate::history::{Call, Name, name};
 
 /// Where an op id counts.
@@ -29,8 +29,11 @@ fn scope<'a>(call: &Call<'a>, runs: &Runs<'a>) -> Scope<'a> {
     }
 }
 
-/// The run that a call is about, as far as it is known.
+/// The run that a call is about, as far as it is known. What a recorder notes of its own is about none.
 pub(crate) fn run_of<'a>(call: &Call<'a>, runs: &Runs<'a>) -> Option<Name<'a>> {
+    if !is_of_service(call.f()) {
+        return None;
+    }
     call.input("run").map(name).or_else(|| runs.get(&call.shard()?).cloned())
 }
 

@@ -52,12 +52,24 @@ const SENT: [&str; 15] = [
     "start?", "start", "metadata",
 ];
 
-/// What a recorder notes of a call and does not send.
-const NOTED: [&str; 2] = ["node", "attempt"];
+/// What a recorder notes of a call and does not send, or what the service does not hold against the first request of an op id.
+const NOTED: [&str; 3] = ["node", "attempt", "wait-ms"];
 
 /// Whether two calls may have sent the same: they tell of no difference in what is known to be sent.
 pub(crate) fn same_request(a: &Call<'_>, b: &Call<'_>) -> bool {
     a.f() == b.f() && SENT.iter().all(|key| a.input(key) == b.input(key))
+}
+
+/// What a request says to the service, but for its op id.
+fn asked() -> impl Iterator<Item = &'static str> {
+    SENT.into_iter().filter(|key| *key != "op-id")
+}
+
+/// Whether two calls of which one tells no op id may be tries of one operation.
+pub(crate) fn may_be_nameless_try(a: &Call<'_>, b: &Call<'_>) -> bool {
+    let is_nameless = a.op_id().is_none() || b.op_id().is_none();
+    let same = || a.f() == b.f() && asked().all(|key| a.input(key) == b.input(key));
+    is_nameless && same() && !(a.ok() && b.ok() && !same_answer(a, b))
 }
 
 /// Whether two calls surely sent the same: they differ in nothing, but for what is known not to be sent.
@@ -71,12 +83,21 @@ pub(crate) fn surely_same_request(a: &Call<'_>, b: &Call<'_>) -> bool {
 /// All that an invocation tells, but for notes of the recorder.
 fn said<'a>(call: &Call<'a>) -> impl Iterator<Item = (&'a Value, &'a Value)> {
     let pairs = call.invoke.value.as_map().into_iter().flat_map(Map::iter);
-    pairs.filter(|(key, _)| !matches!(key, Value::Keyword(name) if NOTED.contains(&&**name)))
+    pairs.filter(|(key, said)| !said.is_nil() && !matches!(key, Value::Keyword(name) if NOTED.contains(&&**name)))
 }
 
 /// A number that equal requests share, so that they can be looked up instead of compared one by one.
 pub(crate) fn request_digest(call: &Call<'_>) -> u64 {
-    SENT.iter().fold(0, |so_far: u64, key| so_far.rotate_left(5) ^ call.input(key).map_or(0, Value::digest))
+    digest(call, SENT)
+}
+
+/// As [`request_digest`], whatever the op ids are.
+pub(crate) fn asked_digest(call: &Call<'_>) -> u64 {
+    digest(call, asked())
+}
+
+fn digest(call: &Call<'_>, keys: impl IntoIterator<Item = &'static str>) -> u64 {
+    keys.into_iter().fold(0, |so_far: u64, key| so_far.rotate_left(5) ^ call.input(key).map_or(0, Value::digest))
 }
 
 /// Whether the answer to such an operation can be forgotten while its run is there.

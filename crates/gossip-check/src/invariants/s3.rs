@@ -7,15 +7,18 @@
 //! asks for the same and was not answered otherwise, and no more is proven by it than by a replay. What else the status of a run
 //! must be is told in [`super::run_status`]. Only an ended run is deleted ([`super::deletions`]).
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::deletions;
 use super::facts::{self, Facts, Tally, is_change, is_run_end, is_shard_end};
+use super::oplog::{asked_digest, may_be_nameless_try};
 use super::run_status;
 use crate::history::{Call, Name, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
     let mut tally = Tally::default();
+    let nameless = Nameless::new(facts);
     let runs = run_status::told(facts);
     let end_of_run = |run: &Name<'_>| runs.get(run)?.ended.as_ref().map(|end| end.call);
     let shard_shows = shows_of_shards(facts);
@@ -25,13 +28,13 @@ pub(super) fn check(facts: &Facts<'_>) -> Tally {
         let end = own.into_iter().chain(end_of_run).min_by_key(|&i| facts.calls[i].end());
         let subject = Subject { what: format!("shard {shard}"), places, is_end: is_shard_end };
         let shows = shard_shows.get(shard).map(Vec::as_slice).unwrap_or_default();
-        subject.check(facts, end, shows, facts::is_terminal, &mut tally);
+        subject.check(&nameless, end, shows, facts::is_terminal, &mut tally);
     }
     let run_shows = shows_of_runs(facts);
     for (run, places) in &run_changes(facts) {
         let subject = Subject { what: format!("run {run}"), places, is_end: is_run_end };
         let shows = run_shows.get(run).map(Vec::as_slice).unwrap_or_default();
-        subject.check(facts, end_of_run(run), shows, facts::is_run_terminal, &mut tally);
+        subject.check(&nameless, end_of_run(run), shows, facts::is_run_terminal, &mut tally);
     }
     run_status::check(facts, &runs, &mut tally);
     deletions::check(facts, &mut tally);
@@ -79,17 +82,34 @@ fn earliest(facts: &Facts<'_>, places: &[usize], is_end: fn(&str) -> bool) -> Op
     ends.min_by_key(|&i| facts.calls[i].end())
 }
 
-/// As [`Facts::effect_from`], where a call may be a try of an operation that another one does not name.
-fn effect_from(facts: &Facts<'_>, place: usize) -> usize {
-    let call = &facts.calls[place];
-    let others = (0..place).filter(|&i| !facts.calls[i].failed() && may_be_one_operation(&facts.calls[i], call));
-    others.chain([place]).map(|i| facts.effect_from[i]).min().unwrap_or(call.at)
+/// Where effects may stand that calls without an op id may share. What it takes to know is gathered when it is first asked.
+struct Nameless<'f, 'a> {
+    facts: &'f Facts<'a>,
+    /// Calls that may have taken effect, as places in [`Facts::calls`], by what they ask for.
+    alike: OnceCell<HashMap<u64, Vec<usize>>>,
 }
 
-/// Whether two calls, of which one tells no op id, may be tries of one operation.
-fn may_be_one_operation(a: &Call<'_>, b: &Call<'_>) -> bool {
-    let is_nameless = a.op_id().is_none() || b.op_id().is_none();
-    is_nameless && a.f() == b.f() && a.asked() == b.asked() && !(a.ok() && b.ok() && a.told() != b.told())
+impl<'f, 'a> Nameless<'f, 'a> {
+    fn new(facts: &'f Facts<'a>) -> Self {
+        Self { facts, alike: OnceCell::new() }
+    }
+
+    fn alike(&self) -> HashMap<u64, Vec<usize>> {
+        let mut alike: HashMap<u64, Vec<usize>> = HashMap::new();
+        for (place, call) in self.facts.calls.iter().enumerate().filter(|(_, call)| !call.failed()) {
+            alike.entry(asked_digest(call)).or_default().push(place);
+        }
+        alike
+    }
+
+    /// As [`Facts::effect_from`], where a call may be a try of an operation that another one does not name.
+    fn effect_from(&self, place: usize) -> usize {
+        let (calls, call) = (&self.facts.calls, &self.facts.calls[place]);
+        let alike = self.alike.get_or_init(|| self.alike()).get(&asked_digest(call)).map(Vec::as_slice);
+        let earlier = alike.unwrap_or_default().iter().copied().take_while(|&other| other < place);
+        let tries = earlier.filter(|&other| may_be_nameless_try(&calls[other], call));
+        tries.chain([place]).map(|i| self.facts.effect_from[i]).min().unwrap_or(call.at)
+    }
 }
 
 /// A shard or a run.
@@ -102,15 +122,16 @@ struct Subject<'s> {
 impl Subject<'_> {
     fn check(
         &self,
-        facts: &Facts<'_>,
+        nameless: &Nameless<'_, '_>,
         end: Option<usize>,
         shows: &[Show<'_>],
         is_terminal: fn(&str) -> bool,
         tally: &mut Tally,
     ) {
+        let facts = nameless.facts;
         if let Some(place) = end {
             let end = &facts.calls[place];
-            self.after_end(facts, place, tally);
+            self.after_end(nameless, place, tally);
             for (call, status) in shows.iter().filter(|(call, _)| end.end() < call.at) {
                 let alive = status.as_deref().filter(|s| !is_terminal(s));
                 tally.add(alive.map(|status| {
@@ -123,17 +144,18 @@ impl Subject<'_> {
     }
 
     /// What succeeded after the end, among calls that change something.
-    fn after_end(&self, facts: &Facts<'_>, place: usize, tally: &mut Tally) {
+    fn after_end(&self, nameless: &Nameless<'_, '_>, place: usize, tally: &mut Tally) {
+        let facts = nameless.facts;
         let end = &facts.calls[place];
         for &i in self.places {
             let call = &facts.calls[i];
             if call.at < end.end() {
                 continue;
             }
-            let same = facts.operations[place] == facts.operations[i] || may_be_one_operation(end, call);
+            let same = facts.operations[place] == facts.operations[i] || may_be_nameless_try(end, call);
             let changed = call.ok() && is_change(call.f()) && !same;
             let late = |from: usize| end.end() < from;
-            tally.add((changed && late(facts.effect_from[i]) && late(effect_from(facts, i))).then(|| {
+            tally.add((changed && late(facts.effect_from[i]) && late(nameless.effect_from(i))).then(|| {
                 let message = format!("{}: {} succeeded after {}", self.what, call.f(), end.f());
                 facts.violation(message, [end.end(), call.end()])
             }));
@@ -148,7 +170,7 @@ impl Subject<'_> {
         let mut firsts: Vec<&Call<'_>> = Vec::new();
         firsts.extend(named.into_iter().filter(|&i| seen.insert(facts.operations[i])).map(|i| &facts.calls[i]));
         for call in nameless.into_iter().map(|i| &facts.calls[i]) {
-            if !firsts.iter().any(|first| may_be_one_operation(first, call)) {
+            if !firsts.iter().any(|first| may_be_nameless_try(first, call)) {
                 firsts.push(call);
             }
         }

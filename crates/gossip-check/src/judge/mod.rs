@@ -7,7 +7,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use crate::history::{self, HistoryError, Op};
-use crate::invariants::facts::{Facts, Tally};
+use crate::invariants::facts::{Facts, Tally, judged};
 use crate::invariants::{Invariant, coverage, healing, names};
 use crate::wgl::{Limits, check_shards};
 
@@ -179,11 +179,11 @@ impl Verdict {
 ///
 /// Ops that are no history, such as a process with two calls at a time.
 pub fn judge(ops: &[Op], options: &Options) -> Result<Verdict, HistoryError> {
-    let calls = history::calls(ops)?;
+    let calls = judged(ops)?;
     let unclear = names::unclear(ops, &calls);
     let (ops, calls) = match &unclear {
         None => (ops, calls),
-        Some(unclear) => (&unclear.rest[..], history::calls(&unclear.rest)?),
+        Some(unclear) => (&unclear.rest[..], judged(&unclear.rest)?),
     };
     let facts = Facts::of(ops, calls, options.rates_are_sane);
     let mut checks: Vec<Check> = Vec::new();

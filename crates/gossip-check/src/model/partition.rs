@@ -22,7 +22,7 @@ use super::fences::{Fences, LostFences};
 use super::shard::{
     Key, Known, Lease, Record, SOME_WORKER, Shard, ShardInput, ShardOutput, ShardState, Status, WorkerNo, Write,
 };
-use crate::history::{Call, HistoryError, Name, Op, Value, calls, name};
+use crate::history::{Call, HistoryError, Name, Op, Value, name};
 use crate::invariants::facts::{self, Made, Range, Runs, cursor_key, is_grant, is_lease_write};
 use crate::invariants::op_ids;
 use crate::invariants::oplog::{self, OpLog};
@@ -52,7 +52,7 @@ struct Operation<'a> {
 ///
 /// Ops that are no history, such as a process with two calls at a time.
 pub fn shards(ops: &[Op]) -> Result<Vec<ShardHistory<'_>>, HistoryError> {
-    let calls = calls(ops)?;
+    let calls = facts::judged(ops)?;
     let made = facts::made(&calls);
     let known = facts::runs(&made, &calls);
     let numbers = op_ids::operations(&calls, &known);
@@ -283,7 +283,7 @@ impl<'a> Parts<'a> {
     /// An operation on one shard.
     fn one(&mut self, operation: &Operation<'a>) {
         let call = &operation.call;
-        let Some(shard) = call.shard() else { return };
+        let Some(shard) = facts::shard_of(call, &self.runs) else { return };
         if call.f() == "read-shard" {
             if operation.answered.is_some() && !is_stale(call) {
                 let seen = self.record(|key| call.answer(key));

@@ -234,7 +234,7 @@
         ends   (merge-tries log (filter #(facts/run-ends (:f %)) calls))
         runs   (shard-runs facts)
         births (births facts)
-        by     (merge-with into (group-by h/shard-of useful) (run-reads facts))]
+        by     (merge-with into (group-by #(facts/shard-of runs %) useful) (run-reads facts))]
     (into (sorted-map)
           (for [shard (distinct (concat (keys births) (keys by)))
                 :when shard

@@ -17,11 +17,11 @@
 (defn- shards-shown
   "[shards run] that an answer shows to be of a run."
   [{:keys [f in out] :as call}]
-  (when-let [run (and (h/ok? call) (facts/fresh? call) (:run in))]
-    (case f
-      :read-run [(keep :shard (:shards out)) run]
-      :claim    [(keep :shard [out]) run]
-      nil)))
+  (if (= :read-run f)
+    (when (and (h/ok? call) (facts/fresh? call) (:run in))
+      [(keep :shard (:shards out)) (:run in)])
+    (when-let [[shard run] (facts/shard-and-run call)]
+      [[shard] run])))
 
 (defn- add
   [runs shards of]
@@ -93,7 +93,8 @@
         deletions (filter deleted? calls)
         by-run    (update-vals (group-by (comp :run :in) deletions) after)
         any       (after deletions)
-        stale?    #(and (facts/reads (:f %)) (not (facts/fresh? %)))
+        ; It may show what is long gone, as may what a recorder notes of its own.
+        past?     #(not (and (facts/of-service (:f %)) (or (not (facts/reads (:f %))) (facts/fresh? %))))
         shared    (for [[shard of] (sort-by (comp str key) runs)
                         :when (< 1 (count of))
                         run of]
@@ -101,7 +102,7 @@
         seen      (when (seq deletions)
                     (reduce (fn [seen [subject call]] (update seen subject (fnil conj []) call))
                             {}
-                            (for [call    (remove (some-fn deleted? stale?) calls)
+                            (for [call    (remove (some-fn deleted? past?) calls)
                                   subject (subjects runs call)]
                               [subject call])))
         lives     (for [[[kind name :as subject] of] seen
@@ -114,7 +115,7 @@
 (defn clear
   "What is left of numbered ops, and why something was left out: {:ops :left-out [sentence]}."
   [ops]
-  (let [calls    (h/calls ops)
+  (let [calls    (facts/judged ops)
         runs     (runs-of calls)
         left-out (unclear runs calls)
         gone     (into #{}

@@ -32,7 +32,7 @@
 (defn check
   "{:valid? :checked :faults}. Views that nobody read are unknown, and those of nodes of which nobody knows whether they were mended."
   [ops nodes]
-  (let [unmended (healing/of-history ops (h/calls ops))
+  (let [unmended (healing/of-history ops)
         owed?    #(and unmended (not (unmended %)))
         views    (into (sorted-map) (filter (comp owed? key)) (last-views ops))
         faults   (vec (mapcat (fn [[reader view]] (faults (filter owed? nodes) (empty? unmended) reader view)) views))]

@@ -25,7 +25,7 @@
   "Whether a call was answered, by something that promises to be of now."
   [{:keys [f] :as call}]
   (and (h/ok? call)
-       (not (#{:section :delete-run} f))
+       (not= :delete-run f)
        (or (not (facts/reads f)) (facts/fresh? call))))
 
 (defn- life

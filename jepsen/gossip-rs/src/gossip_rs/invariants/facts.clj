@@ -13,9 +13,13 @@
 (def run-ends #{:complete-run :fail-run :cancel-run})
 ;; What may make a run; a registration may, where its making is not recorded by itself.
 (def run-makers #{:register :create-run})
-;; What changes a run or its shards. What else a recorder notes of them changes nothing.
+;; What changes a run or its shards.
 (def changes (into #{:unpark :start-run} cat [grants lease-writes run-ends run-makers]))
 (def reads #{:read-shard :read-run :read-view})
+;; What is asked of the service about runs and shards.
+(def of-service (into changes [:delete-run :read-run :read-shard]))
+;; What else a recorder notes says nothing of the service, whatever it names.
+(def ^:private judged-fs (into of-service [:section :publish :read-view]))
 (def cursor-writes #{:checkpoint :complete})
 
 (defn status
@@ -57,10 +61,16 @@
   [cursor]
   (if (map? cursor) (:key cursor) cursor))
 
+(defn judged
+  "Of a history's calls those that are judged."
+  [ops]
+  (filterv (comp judged-fs :f) (h/calls ops)))
+
 (defn run-of
-  "The run that a call is about, as far as it is known."
-  [{:keys [runs]} {:keys [in] :as call}]
-  (or (:run in) (get runs (h/shard-of call))))
+  "The run that a call is about, as far as it is known. What a recorder notes of its own is about none."
+  [{:keys [runs]} {:keys [f in] :as call}]
+  (when (of-service f)
+    (or (:run in) (get runs (h/shard-of call)))))
 
 (defn operation
   "Which operation a call is a try of. An op id counts within its run, that of a deletion within its tenant, since the run is gone
@@ -149,14 +159,23 @@
           runs
           made))
 
+(defn fresh?
+  "Whether a read promised to show the newest. One that was asked to be stale may show the past."
+  [{:keys [in out]}]
+  (not (or (:stale in) (:stale? in) (:stale out) (:stale? out))))
+
+(defn shard-and-run
+  "[shard run] that an answer is about, where it tells both."
+  [{:keys [f out] :as call}]
+  (when (and (h/ok? call) (of-service f) (or (not (reads f)) (fresh? call)) (:shard out) (:run out))
+    [(:shard out) (:run out)]))
+
 (defn- shard-runs
   "Which run each shard belongs to: that of its registration; a child is in its parent's. A shard that nothing made is in the run
-  that a claim of it named."
+  that an answered call about it named."
   [made calls]
   (let [registered (of-parents (into {} (for [{:keys [shard run]} made :when run] [shard run])) made)]
-    (-> (reduce (fn [runs {:keys [out]}] (update runs (:shard out) #(or % (:run out))))
-                registered
-                (filter #(and (= :claim (:f %)) (:shard (:out %)) (:run (:out %))) calls))
+    (-> (reduce (fn [runs [shard run]] (update runs shard #(or % run))) registered (keep shard-and-run calls))
         (of-parents made))))
 
 (defn- ranges
@@ -170,13 +189,21 @@
               :when (= 1 (count ranges))]
           [shard (first ranges)])))
 
+(defn shard-of
+  "The shard that a call touched, as far as it is known. One that names another run than the shard's is about another shard, of which
+  nobody tells how it was made."
+  [runs {:keys [in] :as call}]
+  (let [shard (h/shard-of call)]
+    (when (or (nil? (:run in)) (= (:run in) (get runs shard (:run in))))
+      shard)))
+
 (defn facts
   "Everything the judges need, from a history's ops."
   [ops]
-  (let [calls    (h/calls ops)
-        by-shard (group-by h/shard-of (filter h/shard-of calls))
+  (let [calls    (judged ops)
         made     (registered calls)
-        runs     (shard-runs made calls)]
+        runs     (shard-runs made calls)
+        by-shard (dissoc (group-by #(shard-of runs %) calls) nil)]
     {:ops         ops
      :calls       calls
      :by-shard    by-shard
@@ -190,7 +217,7 @@
                           (for [call calls :when (and (= :delete-run (:f call)) (not (h/failed? call)))]
                             {(:run (:in call)) (:index call)}))
      :nemesis     (h/nemesis-ops ops)
-     :unmended    (healing/of-history ops calls)}))
+     :unmended    (healing/of-history ops)}))
 
 (defn owes?
   "Whether a node owed service when the faults were over."
@@ -198,11 +225,15 @@
   (boolean (and unmended (not (unmended (healing/node-name node))))))
 
 (defn known-shards
-  "Shards that are surely there: a map from shard to the place of the first answer that made it or was about it."
+  "Shards that are surely there: a map from shard to the place of the first answer that made it or was about it. A recorder's note
+  is no answer."
   [{:keys [made by-shard]}]
   (apply merge-with min {}
          (concat (for [{:keys [shard call]} made :when (h/ok? call)] {shard (:end call)})
-                 (for [[shard calls] by-shard, call calls :when (h/ok? call)] {shard (:end call)}))))
+                 (for [[shard calls] by-shard
+                       call          calls
+                       :when         (and (h/ok? call) (of-service (:f call)))]
+                   {shard (:end call)}))))
 
 (defn any-may-be-deleted?
   "Whether any run may have been deleted before a place."
@@ -220,11 +251,6 @@
   (if-let [run (get runs shard)]
     (may-be-deleted? facts run place)
     (any-may-be-deleted? facts place)))
-
-(defn fresh?
-  "Whether a read promised to show the newest. One that was asked to be stale may show the past."
-  [{:keys [in out]}]
-  (not (or (:stale in) (:stale? in) (:stale out) (:stale? out))))
 
 (defn finds-nothing?
   "Whether a call was answered that what it asks for is not there: as much an answer of the group as a record is."

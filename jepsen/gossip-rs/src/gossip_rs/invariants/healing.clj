@@ -39,9 +39,11 @@
 
 (defn of-history
   "As `unmended`, of the last heal."
-  [ops calls]
+  [ops]
   (if-let [heal (last-heal ops)]
-    (unmended heal (map node-name (keep (comp :node :in) calls)))
+    (unmended heal (for [{:keys [type value] :as op} ops
+                         :when (and (h/client-op? op) (= :invoke type) (map? value) (:node value))]
+                     (node-name (:node value))))
     #{}))
 
 (defn left-out

@@ -55,20 +55,37 @@
   [:run :shard :worker :op-id :shards :cuts :at :fence :cursor :ids :reason :lease-ms :start? :start :metadata])
 
 (def ^:private noted
-  "What a recorder notes of a call and does not send."
-  #{:node :attempt})
+  "What a recorder notes of a call and does not send, or what the service does not hold against the first request of an op id."
+  #{:node :attempt :wait-ms})
 
 (defn request
   "What a call is known to have sent, nil where it says nothing. Calls that differ in it sent two requests."
   [{:keys [f in]}]
   (into [f] (map #(get in %)) sent))
 
+(defn asked
+  "As `request`, whatever the op id is."
+  [call]
+  (request (update call :in #(when (map? %) (dissoc % :op-id)))))
+
+(defn may-be-nameless-try?
+  "Whether two calls of which one tells no op id may be tries of one operation."
+  [a b]
+  (and (or (nil? (:op-id (:in a))) (nil? (:op-id (:in b))))
+       (= (asked a) (asked b))
+       (or (not (h/ok? a)) (not (h/ok? b)) (= (answer a) (answer b)))))
+
+(defn- said
+  "All that a call tells, but for notes of the recorder."
+  [{:keys [in]}]
+  (when (map? in)
+    (into {} (remove (fn [[k v]] (or (nil? v) (noted k)))) in)))
+
 (defn surely-same-request?
   "Whether two calls surely sent the same: they differ in nothing, but for what is known not to be sent."
   [a b]
-  (let [said #(when (map? (:in %)) (reduce dissoc (:in %) noted))]
-    (and (= (request a) (request b))
-         (= (said a) (said b)))))
+  (and (= (request a) (request b))
+       (= (said a) (said b))))
 
 (defn- hex-bytes
   [k]

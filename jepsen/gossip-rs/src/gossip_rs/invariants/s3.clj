@@ -10,6 +10,7 @@
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.deletions :as deletions]
             [gossip-rs.invariants.facts :as facts :refer [violation]]
+            [gossip-rs.invariants.oplog :refer [asked may-be-nameless-try?]]
             [gossip-rs.invariants.run-status :as run-status]))
 
 (defn- earliest-end
@@ -18,22 +19,16 @@
   (when-let [calls (seq (filter h/ok? calls))]
     (apply min-key :end calls)))
 
-(defn- may-be-one-operation?
-  "Whether two calls, of which one tells no op id, may be tries of one operation."
-  [a b]
-  (let [nameless #(if (map? %) (dissoc % :op-id) {})]
-    (and (or (nil? (:op-id (:in a))) (nil? (:op-id (:in b))))
-         (= (:f a) (:f b))
-         (= (nameless (:in a)) (nameless (:in b)))
-         (or (not (h/ok? a)) (not (h/ok? b)) (= (nameless (:out a)) (nameless (:out b)))))))
-
-(defn- effect-from
-  "As `facts/effect-from`, where a call may be a try of an operation that another one does not name."
-  [{:keys [calls] :as facts} call]
-  (apply min (facts/effect-from facts call)
-         (for [other (take-while #(< (:index %) (:index call)) calls)
-               :when (and (not (h/failed? other)) (may-be-one-operation? other call))]
-           (facts/effect-from facts other))))
+(defn- nameless
+  "Where effects may stand that calls without an op id may share: as `facts/effect-from`, where a call may be a try of an operation
+  that another one does not name."
+  [{:keys [calls] :as facts}]
+  (let [alike (delay (group-by asked (remove h/failed? calls)))]
+    (fn [call]
+      (apply min (facts/effect-from facts call)
+             (for [other (take-while #(< (:index %) (:index call)) (get @alike (asked call)))
+                   :when (may-be-nameless-try? other call)]
+               (facts/effect-from facts other))))))
 
 (defn- rivals
   "Different operations of which only one may succeed."
@@ -41,7 +36,7 @@
   (let [{named true, nameless false} (group-by (comp some? :op-id :in) (filter h/ok? calls))
         named  (vals (into {} (map (juxt #(facts/operation facts %) identity)) (reverse named)))
         firsts (reduce (fn [firsts call]
-                         (if (some #(may-be-one-operation? % call) firsts) firsts (conj firsts call)))
+                         (if (some #(may-be-nameless-try? % call) firsts) firsts (conj firsts call)))
                        (vec named)
                        nameless)]
     (when (< 1 (count firsts))
@@ -51,14 +46,14 @@
 
 (defn- after-end
   "What succeeded after `end`, among calls that change something."
-  [facts what end calls]
+  [{:keys [effect-from] :as facts} what end calls]
   (for [call  calls
         :when (and (h/ok? call)
                    (facts/changes (:f call))
                    (not= (facts/operation facts end) (facts/operation facts call))
                    (< (:end end) (facts/effect-from facts call))
-                   (not (may-be-one-operation? end call))
-                   (< (:end end) (effect-from facts call)))]
+                   (not (may-be-nameless-try? end call))
+                   (< (:end end) (effect-from call)))]
     (violation (str what ": " (name (:f call)) " succeeded after " (name (:f end)))
                (:end end) (:end call))))
 
@@ -86,7 +81,8 @@
 
 (defn check
   [{:keys [by-shard calls runs] :as facts}]
-  (let [sights     (group-by (comp :shard :record) (facts/records facts))
+  (let [facts      (assoc facts :effect-from (nameless facts))
+        sights     (group-by (comp :shard :record) (facts/records facts))
         run-sights (group-by (comp :run :in :call)
                              (for [call (facts/linearizable-reads calls :read-run)]
                                {:record (:out call), :call call}))
