@@ -9,8 +9,8 @@
 //! starts knows nothing.
 //!
 //! Where a nemesis operation stands in the history twice, when it begins and when it is done, what it takes away is counted as
-//! gone from the first of the two, and what it gives back from each of them anew. What could not be given back is not: a step that
-//! failed changes nothing, and of a heal the nodes that were not mended stay gone ([`super::healing`]).
+//! gone from the first of the two, and what it gives back from each of them anew. A step that failed may have been done in part: it
+//! takes away all that it was to, and gives nothing back; of a heal the nodes that were not mended stay gone ([`super::healing`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -126,11 +126,15 @@ fn nemesis_ops<'a>(facts: &Facts<'a>) -> impl Iterator<Item = (usize, &'a Op)> {
         loop {
             let (at, op) = ops.next()?;
             let planned_in_vain = ops.peek().is_some_and(|(_, next)| next.f == op.f && gave_nothing_back(next));
-            if !planned_in_vain && (op.f == "heal" || !op.has_failed()) {
+            if !planned_in_vain && (op.f == "heal" || takes_away(op) || !op.has_failed()) {
                 return Some((at, op));
             }
         }
     })
+}
+
+fn takes_away(op: &Op) -> bool {
+    matches!(&*op.f, "start-partition" | "kill" | "pause" | "shrink")
 }
 
 /// Whether a step that was to end faults did not. One that met nothing had ended them.
@@ -305,6 +309,19 @@ mod tests {
         let killed = first.clone() + &line(":nemesis", "info", "kill", "[\"n1\"]", 2.2) + &view("n2", 6, 2.5);
         assert_eq!(violations(&killed), Vec::<String>::new());
         assert_eq!(violations(&(first + &view("n3", 6, 2.5))), Vec::<String>::new(), "another node's view");
+    }
+
+    #[test]
+    fn what_was_done_in_part_took_away_all_that_it_was_to() {
+        let count = |f: &str, value: &str| {
+            let failed =
+                line(":nemesis", "info", f, value, 0.6).replace("{:process", "{:error [:failed \"\"] :process");
+            violations(&(failed + &publish(7, 1.0) + &view("n2", 3, 20.0))).len()
+        };
+        assert_eq!(count("start-partition", "{:cut [[\"n1\" \"n2\"]]}"), 0, "laid on one node of two");
+        assert_eq!(count("start-partition", "{:cut [:node :leader]}"), 1, "nobody was found to be cut off");
+        assert_eq!(count("pause", "[\"n2\"]"), 0);
+        assert_eq!(count("skew", "[\"n2\"]"), 1);
     }
 
     #[test]

@@ -10,8 +10,8 @@
   knows nothing.
 
   A nemesis operation stands in the history when it begins and when it is done. What it takes away is counted as gone from
-  the first of the two, what it gives back from each of them anew. What could not be given back is not: a step that failed changes
-  nothing, and of a heal the nodes that were not mended stay gone (`gossip-rs.invariants.healing`)."
+  the first of the two, what it gives back from each of them anew. A step that failed may have been done in part: it takes away all
+  that it was to, and gives nothing back; of a heal the nodes that were not mended stay gone (`gossip-rs.invariants.healing`)."
   (:require [gossip-rs.errors :as errors]
             [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]
@@ -87,11 +87,15 @@
        (healing/failed? step)
        (not= :no-effect (errors/reason-of step))))
 
+(def ^:private takes-away-or-tells
+  "Steps that count though they failed: what may have been done in part, and a heal, which tells itself how far it was done."
+  #{:start-partition :kill :pause :shrink :heal})
+
 (defn- nemesis-steps
-  "What the nemesis did, as far as it was done. A heal tells itself how far that is."
+  "What the nemesis did or may have done."
   [{:keys [nemesis]}]
   (for [[step next] (partition-all 2 1 nemesis)
-        :when (and (or (= :heal (:f step)) (not (h/step-failed? step)))
+        :when (and (or (takes-away-or-tells (:f step)) (not (h/step-failed? step)))
                    ; Planned in vain.
                    (not (and (= (:f step) (:f next)) (gave-nothing-back? next))))]
     step))
