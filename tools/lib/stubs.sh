@@ -103,6 +103,7 @@ stub_unjudged() {
         died) echo '{:node "n1", :time nil, :last-line "the disk is read-only"}' >"$1/deaths.edn" ;;
         panic) echo "thread 'main' panicked at src/main.rs:1:1:" >>"$1/n2/gossip-worker.log" ;;
         stored:*) echo "${2#stored:}" >"$1/history.edn" ;;
+        loaded) printf 'INFO jepsen worker 0 - jepsen.print 0\t:invoke\t:acquire\n' >"$1/jepsen.log" ;;
     esac
 }
 
@@ -123,7 +124,7 @@ stub_run() {
         crash) echo 'no node answers' && exit 255 ;;
         hang) exec sleep 300 ;;
         lein) echo 'lein cannot start' && exit 1 ;;
-        quiet | mute | died | panic | stored:*)
+        quiet | mute | loaded | died | panic | stored:*)
             stub_unjudged "$WORLD/jepsen/gossip-rs/store/$workload-$nemesis/$seed-$RANDOM" "$answer"
             [[ $answer != mute ]] || echo 'n1 does not serve within 30000 ms'
             echo 'n1 is left as it is' && exit 255
