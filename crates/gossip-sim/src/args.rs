@@ -177,7 +177,10 @@ impl One {
         plan.planted = self.mutant.as_deref().map_or(Ok(Planted::NONE), plant)?;
         plan.readable = readable;
         plan.blind = self.blind;
-        Ok(plan)
+        match plan.stray_cut() {
+            Some(stray) => Err(anyhow::anyhow!("cannot leave out {stray}")),
+            None => Ok(plan),
+        }
     }
 }
 

@@ -70,16 +70,28 @@ impl Plan {
 
     /// The settings that follow.
     pub fn options(&self) -> Options {
-        let mut options = Options::draw(self.seed, self.level, self.length, self.nodes);
+        let mut options = self.drawn();
         options.workers = self.cut.workers.unwrap_or(usize::MAX).clamp(1, options.workers);
         options.steps = options.steps.min(self.cut.steps.unwrap_or(u32::MAX));
         options
     }
 
+    fn drawn(&self) -> Options {
+        Options::draw(self.seed, self.level, self.length, self.nodes)
+    }
+
+    /// Says what is to be left out of this run that is not in it.
+    pub fn stray_cut(&self) -> Option<String> {
+        let (faults, workers) = (schedule::draw(&self.drawn()).len(), self.drawn().workers);
+        let strike = self.cut.strikes.iter().find(|&&number| number >= faults);
+        let strike = strike.map(|number| format!("fault {number}: the schedule has {faults}, from 0 on"));
+        let step = self.cut.operations.iter().find(|(worker, _)| *worker >= workers);
+        strike.or(step.map(|(worker, step)| format!("operation {worker}.{step}: there are {workers} workers, from 0 on")))
+    }
+
     /// The world at its beginning.
     pub fn world(&self) -> World {
-        let drawn = Options::draw(self.seed, self.level, self.length, self.nodes);
-        let mut planned = schedule::draw(&drawn);
+        let mut planned = schedule::draw(&self.drawn());
         let kept = self.options();
         for (number, strike) in planned.iter_mut().enumerate() {
             if self.cut.strikes.contains(&number) || self.cut.kinds.has(strike.fault) {

@@ -84,6 +84,8 @@ fn bad_arguments_end_with_254() {
         ["run", "--workers", "0"],
         ["meta", "--times", "1"],
         ["run", "--omit-operations", "1"],
+        ["run", "--omit-operations", "99.1"],
+        ["run", "--omit-strikes", "9999"],
     ];
     for arguments in none {
         assert_eq!(end(&arguments), Some(254), "{arguments:?}");

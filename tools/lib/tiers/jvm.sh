@@ -91,7 +91,7 @@ what_is_wrong() {
     if [[ -n $violated ]]; then
         echo "violated: $violated"
     else
-        sed -nE '/^Notes:/,/^[A-Z]/s/^  ((coverage|healing|nemesis|final reads|nodes|views|answers|checker [a-z-]+ failed|Knossos gave up|Elle: :unknown|Rust judge: [^a]).*)/\1/p' \
+        sed -nE '/^Notes:/,/^[A-Z]/s/^  ((coverage|left out|healing|nemesis|final reads|nodes|views|answers|checker [a-z-]+ failed|Knossos gave up|Elle: :unknown|Rust judge: [^a]).*)/\1/p' \
             "$1/report.txt" 2>/dev/null | head -n 1
     fi
 }
