@@ -1,17 +1,20 @@
-//! Tells the code which commit it is built from, where there is one to tell: a build without git, or of sources that are no
+//! Tells the code of a package (this one and the simulator) which commit it is built from, where there is one to tell: a build without git, or of sources that are no
 //! checkout, is as good.
 
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=Cargo.toml");
     println!("cargo:rerun-if-env-changed=GOSSIP_COMMIT");
     let given = std::env::var("GOSSIP_COMMIT").ok().filter(|commit| !commit.is_empty());
-    let version = env!("CARGO_PKG_VERSION");
+    let package = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
     match given.or_else(checked_out) {
-        Some(commit) => println!("cargo:rustc-env=GOSSIP_BUILD=gossip-worker {version} ({commit})"),
-        None => println!("cargo:rustc-env=GOSSIP_BUILD=gossip-worker {version}"),
+        Some(commit) => {
+            println!("cargo:rustc-env=GOSSIP_BUILD={package} ({commit})");
+            println!("cargo:rustc-env=GOSSIP_COMMIT={commit}");
+        }
+        None => println!("cargo:rustc-env=GOSSIP_BUILD={package}"),
     }
 }
 
@@ -23,7 +26,7 @@ fn git(args: &[&str]) -> Option<String> {
 
 fn checked_out() -> Option<String> {
     // Sources that were unpacked inside of somebody else's checkout are not of its commit.
-    git(&["ls-files", "--error-unmatch", "build.rs"])?;
+    git(&["ls-files", "--error-unmatch", "Cargo.toml"])?;
     // Each commit and each checkout adds a line to this file.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
         println!("cargo:rerun-if-changed={log}");

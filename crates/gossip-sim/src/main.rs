@@ -3,6 +3,7 @@
 mod args;
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -57,6 +58,8 @@ fn tell(plan: &Plan, violation: &Violation) {
 }
 
 fn play(plan: &Plan, one: &One) -> anyhow::Result<u8> {
+    let create = |path: &Path| fs::File::create(path).with_context(|| format!("cannot write {}", path.display()));
+    let file = one.history.as_deref().map(create).transpose()?;
     let began = Instant::now();
     let outcome = run(plan);
     let took = began.elapsed();
@@ -81,11 +84,11 @@ fn play(plan: &Plan, one: &One) -> anyhow::Result<u8> {
         took.as_secs_f64() * 1e3,
         stats.simulated as f64 / 1e9 / took.as_secs_f64()
     );
-    if let Some(path) = &one.history {
-        let file = fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let code = verdict(plan, &outcome);
+    if let Some(file) = file {
         gossip_check::history::write(file, &outcome.history)?;
     }
-    Ok(verdict(plan, &outcome))
+    Ok(code)
 }
 
 fn verdict(plan: &Plan, outcome: &Outcome) -> u8 {

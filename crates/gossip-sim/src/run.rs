@@ -86,7 +86,8 @@ impl Plan {
         let strike = self.cut.strikes.iter().find(|&&number| number >= faults);
         let strike = strike.map(|number| format!("fault {number}: the schedule has {faults}, from 0 on"));
         let step = self.cut.operations.iter().find(|(worker, _)| *worker >= workers);
-        strike.or(step.map(|(worker, step)| format!("operation {worker}.{step}: there are {workers} workers, from 0 on")))
+        strike
+            .or(step.map(|(worker, step)| format!("operation {worker}.{step}: there are {workers} workers, from 0 on")))
     }
 
     /// The world at its beginning.
@@ -151,15 +152,9 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Where this build comes from: what the build said, or else the checkout that it stands in.
-pub fn commit() -> String {
-    if let Some(built) = option_env!("GOSSIP_COMMIT") {
-        return built.to_owned();
-    }
-    let git = std::process::Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
-    let told =
-        git.ok().filter(|output| output.status.success()).and_then(|output| String::from_utf8(output.stdout).ok());
-    told.map_or_else(|| "unknown".to_owned(), |commit| commit.trim().to_owned())
+/// The commit that this build comes from, where there was one to tell.
+pub fn commit() -> &'static str {
+    option_env!("GOSSIP_COMMIT").unwrap_or("unknown")
 }
 
 /// What came of it.

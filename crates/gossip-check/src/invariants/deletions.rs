@@ -3,7 +3,7 @@
 //! A deletion that was answered took effect between the first try of its op id and its answer. If something that was answered
 //! before that first try shows the run alive, its end must have been asked for before the deletion was answered; an end that
 //! was refused is none, one whose answer was lost may be one. After the answer nothing about the run succeeds: with the run goes
-//! its op log, so that not even an answer of before is given again. A run that may have been made once more is not judged here,
+//! its op log, so that not even an answer of before is given again, nor is there anything for another deletion to delete. A run that may have been made once more is not judged here,
 //! and of one that nothing shows before its deletion nobody knows how it stood.
 
 use std::collections::BTreeMap;
@@ -46,11 +46,22 @@ fn check_deletion(facts: &Facts<'_>, run: &str, life: &Life, place: usize, tally
         let message = format!("run {run} was deleted, and nothing had ended it");
         facts.violation(message, [alive, deletion.end()])
     }));
+    let again = life.deletions.iter().find(|&&other| is_another(facts, place, other));
+    tally.violations.extend(again.map(|&again| {
+        let message = format!("run {run} was deleted twice, and nothing made it in between");
+        facts.violation(message, [deletion.end(), facts.calls[again].end()])
+    }));
     let later = life.last.map(|i| &facts.calls[i]).filter(|last| deletion.end() < last.at);
     tally.violations.extend(later.map(|last| {
         let message = format!("run {run}: {} succeeded after delete-run", last.f());
         facts.violation(message, [deletion.end(), last.end()])
     }));
+}
+
+/// Whether another deletion took effect after the first had been answered. Without an op id it may be another try of the first.
+fn is_another(facts: &Facts<'_>, first: usize, other: usize) -> bool {
+    let is_named = |place: usize| facts.calls[place].op_id().is_some();
+    is_named(first) && is_named(other) && facts.calls[first].end() < facts.effect_from[other]
 }
 
 fn lives<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Life> {

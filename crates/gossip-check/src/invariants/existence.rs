@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::facts::{Facts, Tally, is_fresh, is_read, is_run_maker};
 use super::refusals;
-use crate::history::{Call, Name, name};
+use crate::history::{Call, Name};
 
 /// `known`: as [`Facts::known_shards`] gives it.
 pub(super) fn check(facts: &Facts<'_>, known: &BTreeMap<Name<'_>, usize>, tally: &mut Tally) {
@@ -45,7 +45,7 @@ fn vanished(
     call: &Call<'_>,
     tally: &mut Tally,
 ) {
-    let shard = call.shard().filter(|shard| is_meant(facts, call, shard));
+    let shard = call.shard().filter(|shard| facts.is_meant(call, shard));
     let shard = shard.and_then(|shard| Some(("shard", shards.get(&shard)?, shard)));
     let run = || facts.run_of(call).and_then(|run| Some(("run", runs.get(&run)?, run)));
     let whole = call.reason().as_deref() == Some("run-not-found");
@@ -57,11 +57,6 @@ fn vanished(
     if exists < call.at && !gone {
         tally.add(Some(facts.violation(format!("{what} {subject} is gone"), [exists, call.end()])));
     }
-}
-
-/// Whether a call that names this shard is surely about the one that is known by the name, and not about one of another run.
-fn is_meant<'a>(facts: &Facts<'a>, call: &Call<'a>, shard: &Name<'a>) -> bool {
-    call.input("run").is_none_or(|run| facts.runs.get(shard) == Some(&name(run)))
 }
 
 /// What the history tells of a run that was deleted.

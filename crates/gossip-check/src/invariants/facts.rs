@@ -186,6 +186,11 @@ pub(crate) fn is_fresh(call: &Call<'_>) -> bool {
     ["stale", "stale?"].into_iter().all(|key| !call.output(key).is_some_and(Value::is_truthy))
 }
 
+/// Whether an answer is of now, as all are but those of stale reads.
+pub(crate) fn is_of_now(call: &Call<'_>) -> bool {
+    !is_read(call.f()) || is_fresh(call)
+}
+
 /// The run of each shard, as far as it is known.
 pub(crate) type Runs<'a> = HashMap<Name<'a>, Name<'a>>;
 
@@ -228,7 +233,7 @@ impl<'a> Facts<'a> {
         let runs = runs(&made, &calls);
         let mut by_shard: BTreeMap<Name<'a>, Vec<usize>> = BTreeMap::new();
         for (i, call) in calls.iter().enumerate() {
-            if let Some(shard) = shard_of(call, &runs) {
+            if let Some(shard) = call.shard() {
                 by_shard.entry(shard).or_default().push(i);
             }
         }
@@ -242,7 +247,7 @@ impl<'a> Facts<'a> {
             operations,
             runs,
             deleted_from: deleted_from(&calls),
-            healing: healing::of_history(ops),
+            healing: healing::of_history(ops, &calls),
             made,
             ranges,
             rates_are_sane: rates_are_sane.unwrap_or_else(|| sane_rates(ops)),
@@ -281,6 +286,11 @@ impl<'a> Facts<'a> {
             *first = call.end().min(*first);
         }
         known
+    }
+
+    /// Whether a call that names this shard is surely about the one that is known by the name, and not about one of another run.
+    pub(crate) fn is_meant(&self, call: &Call<'a>, shard: &str) -> bool {
+        call.input("run").is_none_or(|run| self.runs.get(shard) == Some(&name(run)))
     }
 
     /// Whether a shard's run may have been deleted before a place; of a shard whose run is not known, any run.
@@ -399,8 +409,8 @@ fn ranges<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> HashMap<Name<'a>, Range<
     known.into_iter().filter_map(|(shard, (_, range))| Some((shard, range?))).collect()
 }
 
-/// Which run each shard belongs to: that of its registration; a child is in its parent's. A shard that nothing made is in the run
-/// that an answered call about it named.
+/// Which run each shard belongs to: that of its registration; what was split off is in its parent's. A shard of which the makers do not
+/// tell it is in the run that an answer about it named.
 pub(crate) fn runs<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> Runs<'a> {
     let mut runs: Runs<'a> = HashMap::new();
     for m in made {
@@ -408,38 +418,41 @@ pub(crate) fn runs<'a>(made: &[Made<'a>], calls: &[Call<'a>]) -> Runs<'a> {
             runs.insert(m.shard.clone(), run.clone());
         }
     }
-    // In order of invocation, so that a parent's run is known before its children's.
-    let children = |runs: &mut Runs<'a>| {
-        for m in made.iter().filter(|m| !m.is_root) {
-            let parent = calls[m.call].input("shard").and_then(|from| runs.get(&name(from)).cloned());
-            if let Some(run) = parent {
-                runs.entry(m.shard.clone()).or_insert(run);
-            }
-        }
-    };
-    children(&mut runs);
-    for call in calls.iter() {
-        if let Some((shard, run)) = shard_and_run(call) {
-            runs.entry(shard).or_insert(run);
-        }
+    kin(&mut runs, made, calls);
+    for (shard, run) in calls.iter().filter(|call| is_of_now(call)).flat_map(shards_and_run) {
+        runs.entry(shard).or_insert(run);
     }
-    children(&mut runs);
+    kin(&mut runs, made, calls);
     runs
 }
 
-/// The shard that a call touched, as far as it is known. One that names another run than the shard's is about another shard, of
-/// which nobody tells how it was made.
-pub(crate) fn shard_of<'a>(call: &Call<'a>, runs: &Runs<'a>) -> Option<Name<'a>> {
-    let is_of = |of: &Name<'a>| call.input("run").is_none_or(|run| name(run) == *of);
-    call.shard().filter(|shard| runs.get(shard).is_none_or(is_of))
+/// A shard and what was split off it are in one run.
+fn kin<'a>(runs: &mut Runs<'a>, made: &[Made<'a>], calls: &[Call<'a>]) {
+    let parent = |m: &Made<'a>| calls[m.call].input("shard").map(name);
+    let pairs: Vec<(Name<'a>, &Name<'a>)> =
+        made.iter().filter(|m| !m.is_root).filter_map(|m| Some((parent(m)?, &m.shard))).collect();
+    // Upwards the last of them first, downwards in order of invocation: so one pass is enough for each.
+    for (parent, child) in pairs.iter().rev() {
+        if let Some(run) = runs.get(*child).cloned() {
+            runs.entry(parent.clone()).or_insert(run);
+        }
+    }
+    for (parent, child) in pairs {
+        if let Some(run) = runs.get(&parent).cloned() {
+            runs.entry(child.clone()).or_insert(run);
+        }
+    }
 }
 
-/// The shard and the run that an answer is about, where it tells both.
-pub(crate) fn shard_and_run<'a>(call: &Call<'a>) -> Option<(Name<'a>, Name<'a>)> {
-    if !call.ok() || !is_of_service(call.f()) || (is_read(call.f()) && !is_fresh(call)) {
-        return None;
-    }
-    call.shard().zip(call.output("run").map(name))
+/// The shards that an answer tells to be of a run which it names.
+pub(crate) fn shards_and_run<'a>(call: &Call<'a>) -> impl Iterator<Item = (Name<'a>, Name<'a>)> + use<'a> {
+    let run = call.output("run").filter(|_| call.ok() && is_of_service(call.f())).map(name);
+    let records = call.output("shards").and_then(Value::items).filter(|_| call.f() == "read-run").unwrap_or_default();
+    let own = call.shard();
+    run.into_iter().flat_map(move |run| {
+        let listed = records.iter().filter_map(|record| record.some("shard").map(name));
+        own.clone().into_iter().chain(listed).map(move |shard| (shard, run.clone()))
+    })
 }
 
 /// A holder counts its lease shorter by this much, so that rates off by less cannot make beliefs overlap.

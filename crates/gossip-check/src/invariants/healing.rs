@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::history::{Name, Op, OpType, Process, Value, name};
+use crate::history::{Call, Name, Op, Process, Value, name};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Healing<'a> {
@@ -20,8 +20,10 @@ pub(crate) enum Healing<'a> {
 impl<'a> Healing<'a> {
     /// What one heal tells, in a history that names these nodes.
     pub(crate) fn of(heal: &'a Op, nodes: &BTreeSet<Name<'a>>) -> Self {
-        match heal.value.get("unmended").and_then(Value::items) {
+        match heal.value.some("unmended").map(Value::items) {
             Some(named) => {
+                // What cannot be read names nobody, and may have been meant for anybody.
+                let Some(named) = named else { return Self::Open };
                 let unmended: BTreeSet<Name<'a>> = named.iter().map(name).collect();
                 let all = nodes.union(&unmended).count();
                 if unmended.is_empty() || 2 * unmended.len() < all { Self::Over { unmended } } else { Self::Open }
@@ -53,9 +55,8 @@ fn last_heal(ops: &[Op]) -> Option<&Op> {
     ops.iter().rfind(|op| op.process == Process::Nemesis && op.f == "heal")
 }
 
-pub(super) fn of_history(ops: &[Op]) -> Healing<'_> {
-    let asked = ops.iter().filter(|op| op.typ == OpType::Invoke && matches!(op.process, Process::Client(_)));
-    let nodes = asked.filter_map(|op| op.value.some("node").map(name)).collect();
+pub(super) fn of_history<'a>(ops: &'a [Op], calls: &[Call<'a>]) -> Healing<'a> {
+    let nodes = calls.iter().filter_map(|call| call.input("node").map(name)).collect();
     last_heal(ops).map_or(Healing::Over { unmended: BTreeSet::new() }, |heal| Healing::of(heal, &nodes))
 }
 
@@ -97,6 +98,6 @@ mod tests {
         assert_eq!(healing(&format!(":value {{:unmended [\"n2\" \"n3\"]}} {failed}")), None, "no majority is left");
         assert_eq!(healing(":value {:unmended [\"n3\"]} :error [:not-serving \"n2\"]"), but(&["n3"]));
         assert_eq!(healing(":value {:unmended [\"n1\" \"n2\" \"n3\"]}"), None, "a heal that was only begun");
-        assert_eq!(healing(&format!(":value {{:unmended 3}} {failed}")), None, "what cannot be read names nobody");
+        assert_eq!(healing(":value {:unmended \"n3\"}"), None, "what cannot be read may have named anybody");
     }
 }

@@ -1,17 +1,17 @@
 //! Who made which shard, a part of S4: a run's shards are those that its registrations and splits made, each of them once.
 //!
-//! An answer that tells of a shard in a run (a claim's grant, a fresh read of the run) tells of one that something in the history
-//! may have made there before the answer came. A split that was never answered may have made a shard of any name that nothing
-//! else made. Of a run of which no registration was answered nobody knows what is in it. (The same of stale reads is S8's, in
-//! [`super::shown`].)
+//! An answer that tells of a shard in a run (a claim's grant, a fresh read of the run, whatever is answered to a call that names both)
+//! tells of one that something in the history may have made there before the answer came. A split that was never answered may have
+//! made a shard of any name that nothing else made. Of a run of which no registration is recorded nobody knows what is in it. (The
+//! same of stale reads is S8's, in [`super::shown`].)
 //!
 //! What was made has a name of its own: two operations that were answered did not make the same one, nor did one make it twice.
 //! A registration without an op id may be another try of the one before it. A root begins before it ends.
 
 use std::collections::{HashMap, HashSet};
 
-use super::facts::{Facts, Made, Tally};
-use crate::history::{Call, Name, Value, name};
+use super::facts::{Facts, Made, Tally, is_of_now, shards_and_run};
+use crate::history::{Call, Name, name};
 
 pub(super) fn check(facts: &Facts<'_>, tally: &mut Tally) {
     let makers = Makers::new(facts);
@@ -39,7 +39,7 @@ pub(super) struct Makers<'a> {
     made: HashSet<Name<'a>>,
     /// Splits that were never answered, by run.
     open_split: HashMap<Option<Name<'a>>, usize>,
-    /// Runs with a registration that was answered.
+    /// Runs of which a registration is recorded, and so all of them.
     known: HashSet<Name<'a>>,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Makers<'a> {
             let run = run_of(facts, made);
             if let Some(run) = &run {
                 makers.made.insert(made.shard.clone());
-                if made.is_root && call.ok() {
+                if made.is_root {
                     makers.known.insert(run.clone());
                 }
             }
@@ -68,23 +68,15 @@ impl<'a> Makers<'a> {
     }
 
     fn check_answer(&self, facts: &Facts<'a>, call: &Call<'a>, tally: &mut Tally) {
-        if call.f() == "claim" || super::facts::is_fresh(call) {
+        if is_of_now(call) {
             self.strangers(facts, call, tally);
         }
     }
 
     /// Shards that an answer, be it of now or of the past, tells of in a run in which nothing made them.
     pub(super) fn strangers(&self, facts: &Facts<'a>, call: &Call<'a>, tally: &mut Tally) {
-        let Some(run) = call.input("run").map(name).filter(|run| self.known.contains(run)) else { return };
-        let told: Vec<Name<'a>> = match call.f() {
-            "claim" if call.ok() => call.shard().into_iter().collect(),
-            "read-run" if call.ok() => {
-                let records = call.output("shards").and_then(Value::items).unwrap_or_default();
-                records.iter().filter_map(|record| record.some("shard").map(name)).collect()
-            }
-            _ => return,
-        };
-        for shard in told.into_iter().filter(|shard| !self.may_have_made(&run, shard, call.end())) {
+        let told = shards_and_run(call).filter(|(_, run)| self.known.contains(run));
+        for (shard, run) in told.filter(|(shard, run)| !self.may_have_made(run, shard, call.end())) {
             let message = format!("run {run}: {} tells of shard {shard}, which nothing made there", call.f());
             tally.violations.push(facts.violation(message, [call.end()]));
         }

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::facts::{is_fresh, is_of_service, is_read, is_run_maker, shard_and_run};
+use super::facts::{is_of_now, is_of_service, is_run_maker, shards_and_run};
 use crate::history::{Call, Name, OPEN_END, Op, Value, name};
 
 /// What of a history cannot be told apart.
@@ -56,19 +56,16 @@ impl<'a> RunsOf<'a> {
         for call in calls.iter().filter(|c| !c.failed()) {
             match (call.f(), call.input("run").map(name)) {
                 ("register", Some(run)) => runs.add(listed(call.input("shards")), &run),
-                ("read-run", Some(run)) if call.ok() && is_fresh(call) => {
-                    seen.push((listed(call.output("shards")), run))
-                }
                 ("split-replace" | "split-residual", _) => splits.push(call),
                 _ => {}
             }
-            seen.extend(shard_and_run(call).map(|(shard, run)| (vec![shard], run)));
+            seen.extend(shards_and_run(call).filter(|_| is_of_now(call)));
         }
         runs.add_children(&splits);
         // Who made a shard says where it is. An answer that shows it elsewhere does not move it.
         let made: HashSet<Name<'a>> = runs.0.keys().cloned().collect();
-        for (shards, run) in seen {
-            runs.add(shards.into_iter().filter(|shard| !made.contains(shard)).collect(), &run);
+        for (shard, run) in seen.into_iter().filter(|(shard, _)| !made.contains(shard)) {
+            runs.add(vec![shard], &run);
         }
         runs.add_children(&splits);
         runs
@@ -198,7 +195,7 @@ impl Default for Seen {
 impl Seen {
     fn note(&mut self, call: &Call<'_>) {
         // It may show what is long gone, as may what a recorder notes of its own.
-        if !is_of_service(call.f()) || (is_read(call.f()) && !is_fresh(call)) {
+        if !is_of_service(call.f()) || !is_of_now(call) {
             return;
         }
         self.first = self.first.min(call.at);

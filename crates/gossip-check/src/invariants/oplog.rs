@@ -88,16 +88,21 @@ fn said<'a>(call: &Call<'a>) -> impl Iterator<Item = (&'a Value, &'a Value)> {
 
 /// A number that equal requests share, so that they can be looked up instead of compared one by one.
 pub(crate) fn request_digest(call: &Call<'_>) -> u64 {
-    digest(call, SENT)
+    digest(SENT.into_iter().map(|key| call.input(key)))
 }
 
 /// As [`request_digest`], whatever the op ids are.
 pub(crate) fn asked_digest(call: &Call<'_>) -> u64 {
-    digest(call, asked())
+    digest(asked().map(|key| call.input(key)))
 }
 
-fn digest(call: &Call<'_>, keys: impl IntoIterator<Item = &'static str>) -> u64 {
-    keys.into_iter().fold(0, |so_far: u64, key| so_far.rotate_left(5) ^ call.input(key).map_or(0, Value::digest))
+/// A number that equal answers share.
+pub(crate) fn answer_digest(call: &Call<'_>) -> u64 {
+    digest(ANSWERED.into_iter().map(|key| call.answer(key)))
+}
+
+fn digest<'a>(said: impl Iterator<Item = Option<&'a Value>>) -> u64 {
+    said.fold(0, |so_far: u64, value| so_far.rotate_left(5) ^ value.map_or(0, Value::digest))
 }
 
 /// Whether the answer to such an operation can be forgotten while its run is there.

@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::deletions;
 use super::facts::{self, Facts, Tally, is_change, is_run_end, is_shard_end};
-use super::oplog::{asked_digest, may_be_nameless_try};
+use super::oplog::{answer_digest, asked_digest, may_be_nameless_try};
 use super::run_status;
-use crate::history::{Call, Name, name};
+use crate::history::{Call, Name, OPEN_END, name};
 
 pub(super) fn check(facts: &Facts<'_>) -> Tally {
     let mut tally = Tally::default();
@@ -82,33 +82,53 @@ fn earliest(facts: &Facts<'_>, places: &[usize], is_end: fn(&str) -> bool) -> Op
     ends.min_by_key(|&i| facts.calls[i].end())
 }
 
+/// What two calls have in common of which one tells no op id, if they may be tries of one operation: what they ask for and, where they
+/// were answered, the answer.
+type Likeness<'a> = (&'a str, u64, Option<u64>);
+
+fn likeness<'a>(call: &Call<'a>) -> Likeness<'a> {
+    (call.f(), asked_digest(call), call.ok().then(|| answer_digest(call)))
+}
+
 /// Where effects may stand that calls without an op id may share. What it takes to know is gathered when it is first asked.
 struct Nameless<'f, 'a> {
     facts: &'f Facts<'a>,
-    /// Calls that may have taken effect, as places in [`Facts::calls`], by what they ask for.
-    alike: OnceCell<HashMap<u64, Vec<usize>>>,
+    earliest: OnceCell<HashMap<Likeness<'a>, Earliest>>,
+}
+
+/// The earliest places of effects.
+#[derive(Clone, Copy)]
+struct Earliest {
+    of_all: usize,
+    of_nameless: usize,
 }
 
 impl<'f, 'a> Nameless<'f, 'a> {
     fn new(facts: &'f Facts<'a>) -> Self {
-        Self { facts, alike: OnceCell::new() }
+        Self { facts, earliest: OnceCell::new() }
     }
 
-    fn alike(&self) -> HashMap<u64, Vec<usize>> {
-        let mut alike: HashMap<u64, Vec<usize>> = HashMap::new();
-        for (place, call) in self.facts.calls.iter().enumerate().filter(|(_, call)| !call.failed()) {
-            alike.entry(asked_digest(call)).or_default().push(place);
+    fn earliest(&self) -> HashMap<Likeness<'a>, Earliest> {
+        let mut earliest: HashMap<Likeness<'a>, Earliest> = HashMap::new();
+        for (call, &from) in self.facts.calls.iter().zip(&self.facts.effect_from).filter(|(call, _)| !call.failed()) {
+            let known = Earliest { of_all: OPEN_END, of_nameless: OPEN_END };
+            let known = earliest.entry(likeness(call)).or_insert(known);
+            known.of_all = known.of_all.min(from);
+            if call.op_id().is_none() {
+                known.of_nameless = known.of_nameless.min(from);
+            }
         }
-        alike
+        earliest
     }
 
-    /// As [`Facts::effect_from`], where a call may be a try of an operation that another one does not name.
+    /// As [`Facts::effect_from`], where an answered call may be a try of an operation that another one does not name.
     fn effect_from(&self, place: usize) -> usize {
-        let (calls, call) = (&self.facts.calls, &self.facts.calls[place]);
-        let alike = self.alike.get_or_init(|| self.alike()).get(&asked_digest(call)).map(Vec::as_slice);
-        let earlier = alike.unwrap_or_default().iter().copied().take_while(|&other| other < place);
-        let tries = earlier.filter(|&other| may_be_nameless_try(&calls[other], call));
-        tries.chain([place]).map(|i| self.facts.effect_from[i]).min().unwrap_or(call.at)
+        let call = &self.facts.calls[place];
+        let earliest = self.earliest.get_or_init(|| self.earliest());
+        let (f, asked, answered) = likeness(call);
+        let alike = [None, answered].into_iter().filter_map(|answer| earliest.get(&(f, asked, answer)));
+        let others = alike.map(|alike| if call.op_id().is_none() { alike.of_all } else { alike.of_nameless });
+        others.chain([self.facts.effect_from[place]]).min().unwrap_or(call.at)
     }
 }
 

@@ -64,7 +64,7 @@ fn never_read(facts: &Facts<'_>, sights: &[Sight<'_>], tally: &mut Tally) {
             last = Some(call);
         }
         if absent {
-            seen.extend(call.shard());
+            seen.extend(call.shard().filter(|shard| facts.is_meant(call, shard)));
             absent_runs.extend(call.input("run").map(name).filter(|_| call.f() == "read-run"));
         }
     }

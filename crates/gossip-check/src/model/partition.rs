@@ -54,28 +54,14 @@ struct Operation<'a> {
 pub fn shards(ops: &[Op]) -> Result<Vec<ShardHistory<'_>>, HistoryError> {
     let calls = facts::judged(ops)?;
     let made = facts::made(&calls);
-    let known = facts::runs(&made, &calls);
-    let numbers = op_ids::operations(&calls, &known);
-    let Joined { operations, of_call } = Joined::new(&calls, &OpLog::new(&calls, &known, &numbers));
-    let runs = runs(&calls, known);
+    let runs = facts::runs(&made, &calls);
+    let numbers = op_ids::operations(&calls, &runs);
+    let Joined { operations, of_call } = Joined::new(&calls, &OpLog::new(&calls, &runs, &numbers));
     let deleted_from = calls.iter().find(|c| c.f() == "delete-run" && !c.failed()).map(|c| c.at);
     let mut parts = Parts { operations, runs, deleted_from, by_shard: BTreeMap::new(), workers: HashMap::new() };
     parts.makers(&of_call, &made);
     parts.distribute();
     Ok(parts.finish())
-}
-
-/// Which run each shard belongs to. Reads of runs tell it of children whose split was never answered.
-fn runs<'a>(calls: &[Call<'a>], mut runs: Runs<'a>) -> Runs<'a> {
-    for call in calls.iter().filter(|c| c.f() == "read-run" && c.ok()) {
-        let Some(run) = call.input("run") else { continue };
-        for record in call.output("shards").and_then(Value::items).unwrap_or_default() {
-            if let Some(shard) = record.some("shard") {
-                runs.entry(name(shard)).or_insert_with(|| name(run));
-            }
-        }
-    }
-    runs
 }
 
 /// The operations of a history: tries of one are joined.
@@ -283,7 +269,7 @@ impl<'a> Parts<'a> {
     /// An operation on one shard.
     fn one(&mut self, operation: &Operation<'a>) {
         let call = &operation.call;
-        let Some(shard) = facts::shard_of(call, &self.runs) else { return };
+        let Some(shard) = call.shard() else { return };
         if call.f() == "read-shard" {
             if operation.answered.is_some() && !is_stale(call) {
                 let seen = self.record(|key| call.answer(key));

@@ -129,7 +129,7 @@ fn trace(verdict: &Verdict, ops: &[Op]) -> Vec<String> {
         lines.push(format!("  {NOT_ALONE}"));
     }
     if more > 0 {
-        lines.push(format!("  ({more} more in results.edn)"));
+        lines.push(format!("  ({more} more, of which the results.edn of a stored run tells)"));
     }
     lines
 }

@@ -51,14 +51,6 @@
   (mapcat (fn [[_ tries]] (join log (sort-by :index tries)))
           (group-by operation (remove h/failed? calls))))
 
-(defn- shard-runs
-  "The run of each shard. Reads of runs tell it of children whose split was never answered."
-  [{:keys [calls runs]}]
-  (reduce (fn [runs {:keys [in out]}]
-            (reduce (fn [runs {:keys [shard]}] (update runs shard #(or % (:run in)))) runs (:shards out)))
-          runs
-          (filter h/ok? (filter #(= :read-run (:f %)) calls))))
-
 (defn- births
   "The making of each shard: {shard [call]}. A registration that was tried twice made it once; so did a split whose first
   answer was lost. The child with the lowest range goes on from its parent's cursor, which no answer tells; others have none.
@@ -224,7 +216,7 @@
 (defn shards
   "{shard {:model :calls}}: every shard that was made or touched, but for those whose name stands for several."
   [ops]
-  (let [{:keys [calls] :as facts} (facts/facts (:ops (names/clear ops)))
+  (let [{:keys [calls runs] :as facts} (facts/facts (:ops (names/clear ops)))
         log    (oplog/op-log facts)
         lost-claim? #(and (= :claim (:f %)) (h/open? %))
         merged (merge-tries log (filter #(shard-fs (:f %)) calls))
@@ -232,9 +224,8 @@
         ; Numbered, since those whose op id is a new request may be alike in all else.
         claims (map-indexed #(assoc %2 :claim %1) (filter lost-claim? merged))
         ends   (merge-tries log (filter #(facts/run-ends (:f %)) calls))
-        runs   (shard-runs facts)
         births (births facts)
-        by     (merge-with into (group-by #(facts/shard-of runs %) useful) (run-reads facts))]
+        by     (merge-with into (group-by h/shard-of useful) (run-reads facts))]
     (into (sorted-map)
           (for [shard (distinct (concat (keys births) (keys by)))
                 :when shard

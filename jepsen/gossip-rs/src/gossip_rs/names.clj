@@ -14,15 +14,6 @@
             [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts]))
 
-(defn- shards-shown
-  "[shards run] that an answer shows to be of a run."
-  [{:keys [f in out] :as call}]
-  (if (= :read-run f)
-    (when (and (h/ok? call) (facts/fresh? call) (:run in))
-      [(keep :shard (:shards out)) (:run in)])
-    (when-let [[shard run] (facts/shard-and-run call)]
-      [[shard] run])))
-
 (defn- add
   [runs shards of]
   (reduce #(update %1 %2 (fnil into #{}) of) runs shards))
@@ -47,7 +38,9 @@
                            {}
                            (filter #(= :register (:f %)) calls))
                    (add-children splits))]
-    (-> (reduce (fn [runs [shards run]] (add runs (remove made shards) [run])) made (keep shards-shown calls))
+    (-> (reduce (fn [runs [shard run]] (add runs [shard] [run]))
+                made
+                (remove (comp made first) (mapcat facts/shards-and-run (filter facts/of-now? calls))))
         (add-children splits))))
 
 (defn- subjects
@@ -94,7 +87,7 @@
         by-run    (update-vals (group-by (comp :run :in) deletions) after)
         any       (after deletions)
         ; It may show what is long gone, as may what a recorder notes of its own.
-        past?     #(not (and (facts/of-service (:f %)) (or (not (facts/reads (:f %))) (facts/fresh? %))))
+        past?     #(not (and (facts/of-service (:f %)) (facts/of-now? %)))
         shared    (for [[shard of] (sort-by (comp str key) runs)
                         :when (< 1 (count of))
                         run of]

@@ -5,6 +5,7 @@
   of the test, as alive, and all members' facts name the same leader in the same term, one of whom says that it leads. Nodes that were
   not mended are left out, and the leader may be one of them (`gossip-rs.invariants.healing`)."
   (:require [gossip-rs.history :as h]
+            [gossip-rs.invariants.facts :as facts]
             [gossip-rs.invariants.healing :as healing]))
 
 (defn- last-views
@@ -32,7 +33,7 @@
 (defn check
   "{:valid? :checked :faults}. Views that nobody read are unknown, and those of nodes of which nobody knows whether they were mended."
   [ops nodes]
-  (let [unmended (healing/of-history ops)
+  (let [unmended (healing/of-history ops (facts/judged ops))
         owed?    #(and unmended (not (unmended %)))
         views    (into (sorted-map) (filter (comp owed? key)) (last-views ops))
         faults   (vec (mapcat (fn [[reader view]] (faults (filter owed? nodes) (empty? unmended) reader view)) views))]

@@ -346,8 +346,13 @@
                 (assoc (write :split-replace "a" 1 :shard "k" :cuts ["10"])
                        :process 1, :out {:children [{:shard "x", :end "10"} {:shard "y", :start "10"}]})
                 (claim "r" "x")]
-      ; nobody was told that the run was made
-      :unknown [(lost root) (claim "r" "x")])))
+      ; a registration that was lost is recorded all the same, and with it all that there were
+      false    [(lost root) (claim "r" "x")]
+      :unknown [(lost root) (claim "r" "s")]
+      :unknown [(claim "r" "x")]
+      ; whatever is answered to a call that names a run shows the shard there
+      false    [root other (assoc-in (acquire "a" 1) [:in :run] "q")]
+      :unknown [root other (assoc-in (acquire "a" 1) [:in :run] "r")])))
 
 (deftest s4-a-name-is-given-once
   (let [root  (fn [id] (assoc-in (register ["s" nil "40"]) [:in :op-id] id))

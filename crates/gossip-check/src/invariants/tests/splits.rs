@@ -136,8 +136,13 @@ fn s4_a_shard_is_where_it_was_made() {
     // The parent's own split was lost, so that nobody tells its run.
     let grandchild = split_replace(&[("x", None, Some("10")), ("y", Some("10"), None)]).input("shard", "k");
     accepts!(S4: root(), lost_split(), grandchild.input("cuts", vec!["10"]).by(1), claim("r", "x").by(1));
-    // Nobody was told that the run was made.
-    has_nothing_for!(S4: root().lost(), claim("r", "x").by(1));
+    // A registration that was lost is recorded all the same, and with it all that there were.
+    rejects!(S4: root().lost(), claim("r", "x").by(1));
+    has_nothing_for!(S4: root().lost(), claim("r", "s").by(1));
+    has_nothing_for!(S4: claim("r", "x").by(1));
+    // Whatever is answered to a call that names a run shows the shard there.
+    rejects!(S4: root(), other(), acquire("a", 1).input("run", "q"));
+    has_nothing_for!(S4: root(), other(), acquire("a", 1).input("run", "r"));
 }
 
 #[test]

@@ -4,7 +4,7 @@
   A deletion that was answered took effect between the first try of its op id and its answer. If something that was answered
   before that first try shows the run alive, its end must have been asked for before the deletion was answered; an end that
   was refused is none, one whose answer was lost may be one. After the answer nothing about the run succeeds: with the run goes
-  its op log, so that not even an answer of before is given again. A run that may have been made once more is not judged here,
+  its op log, so that not even an answer of before is given again, nor is there anything for another deletion to delete. A run that may have been made once more is not judged here,
   and of one that nothing shows before its deletion nobody knows how it stood."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]))
@@ -31,22 +31,34 @@
 (defn- life
   "What the calls about a run, none of which failed, tell of it: the place of the first answer that shows it `:alive`, that of
   the first call that may have ended it, the place `:made-until` where the last that may have made it ended, and the `:last`
-  answer."
+  answer, and the answered deletions."
   [calls]
   (let [least #(when (seq %) (apply min %))]
     {:alive      (least (map :end (filter #(and (tells? %) (shows-alive? %)) calls)))
      :end-asked  (least (map :index (filter #(facts/run-ends (:f %)) calls)))
      :made-until (reduce max -1 (map :end (filter #(facts/run-makers (:f %)) calls)))
-     :last       (last (filter tells? calls))}))
+     :last       (last (filter tells? calls))
+     :deletions  (filter #(and (= :delete-run (:f %)) (h/ok? %)) calls)}))
+
+(defn- another?
+  "Whether another deletion took effect after the first had been answered. Without an op id it may be another try of the first."
+  [facts deletion other]
+  (and (:op-id (:in deletion))
+       (:op-id (:in other))
+       (< (:end deletion) (facts/effect-from facts other))))
 
 (defn- check-deletion
-  [facts run {:keys [alive end-asked made-until last]} deletion]
+  [facts run {:keys [alive end-asked made-until last deletions]} deletion]
   (let [from (facts/effect-from facts deletion)]
     (when (and alive (< alive from) (<= made-until from))
       {:checks     1
        :violations (cond-> []
                      (not (and end-asked (< end-asked (:end deletion))))
                      (conj (violation (str "run " run " was deleted, and nothing had ended it") alive (:end deletion)))
+
+                     (some #(another? facts deletion %) deletions)
+                     (conj (violation (str "run " run " was deleted twice, and nothing made it in between")
+                                      (:end deletion) (:end (first (filter #(another? facts deletion %) deletions)))))
 
                      (< (:end deletion) (:index last))
                      (conj (violation (str "run " run ": " (name (:f last)) " succeeded after delete-run")

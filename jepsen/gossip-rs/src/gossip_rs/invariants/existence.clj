@@ -29,9 +29,9 @@
 
 (defn- meant
   "The shard that a call names, if it is about the one that is known by the name, and not about one of another run."
-  [{:keys [runs]} {:keys [in] :as call}]
+  [facts call]
   (let [shard (h/shard-of call)]
-    (when (or (nil? (:run in)) (= (:run in) (runs shard)))
+    (when (facts/meant? facts call shard)
       shard)))
 
 (defn- vanished

@@ -149,34 +149,44 @@
      :run   (:run (:in call))
      :call  call}))
 
-(defn- of-parents
-  "The runs with those of split-off shards, whose run is their parent's."
+(defn- kin
+  "A shard and what was split off it are in one run. Upwards the last of them first, downwards in order of invocation: so one pass is
+  enough for each."
   [runs made]
-  (reduce (fn [runs {:keys [shard from]}]
-            (if-let [run (and from (nil? (get runs shard)) (get runs from))]
-              (assoc runs shard run)
-              runs))
-          runs
-          made))
+  (let [splits (remove :root? made)
+        learn  (fn [runs shard of] (if-let [run (and shard (nil? (get runs shard)) (get runs of))] (assoc runs shard run) runs))]
+    (as-> runs runs
+      (reduce (fn [runs {:keys [shard from]}] (learn runs from shard)) runs (reverse splits))
+      (reduce (fn [runs {:keys [shard from]}] (learn runs shard from)) runs splits))))
 
 (defn fresh?
   "Whether a read promised to show the newest. One that was asked to be stale may show the past."
   [{:keys [in out]}]
   (not (or (:stale in) (:stale? in) (:stale out) (:stale? out))))
 
-(defn shard-and-run
-  "[shard run] that an answer is about, where it tells both."
+(defn of-now?
+  "Whether an answer is of now, as all are but those of stale reads."
+  [{:keys [f] :as call}]
+  (or (not (reads f)) (fresh? call)))
+
+(defn shards-and-run
+  "[[shard run]] that an answer tells to be of a run which it names."
   [{:keys [f out] :as call}]
-  (when (and (h/ok? call) (of-service f) (or (not (reads f)) (fresh? call)) (:shard out) (:run out))
-    [(:shard out) (:run out)]))
+  (when (and (h/ok? call) (of-service f) (:run out))
+    (for [shard (cons (:shard out) (when (= :read-run f) (map :shard (:shards out))))
+          :when shard]
+      [shard (:run out)])))
 
 (defn- shard-runs
-  "Which run each shard belongs to: that of its registration; a child is in its parent's. A shard that nothing made is in the run
-  that an answered call about it named."
+  "Which run each shard belongs to: that of its registration; what was split off is in its parent's. A shard of which the makers do not
+  tell it is in the run that an answer about it named."
   [made calls]
-  (let [registered (of-parents (into {} (for [{:keys [shard run]} made :when run] [shard run])) made)]
-    (-> (reduce (fn [runs [shard run]] (update runs shard #(or % run))) registered (keep shard-and-run calls))
-        (of-parents made))))
+  (-> (into {} (for [{:keys [shard run]} made :when run] [shard run]))
+      (kin made)
+      (as-> runs (reduce (fn [runs [shard run]] (update runs shard #(or % run)))
+                         runs
+                         (mapcat shards-and-run (filter of-now? calls))))
+      (kin made)))
 
 (defn- ranges
   "The range of each shard, [start end]. An answered maker beats those that were never answered; where several of these
@@ -189,21 +199,13 @@
               :when (= 1 (count ranges))]
           [shard (first ranges)])))
 
-(defn shard-of
-  "The shard that a call touched, as far as it is known. One that names another run than the shard's is about another shard, of which
-  nobody tells how it was made."
-  [runs {:keys [in] :as call}]
-  (let [shard (h/shard-of call)]
-    (when (or (nil? (:run in)) (= (:run in) (get runs shard (:run in))))
-      shard)))
-
 (defn facts
   "Everything the judges need, from a history's ops."
   [ops]
   (let [calls    (judged ops)
         made     (registered calls)
         runs     (shard-runs made calls)
-        by-shard (dissoc (group-by #(shard-of runs %) calls) nil)]
+        by-shard (group-by h/shard-of (filter h/shard-of calls))]
     {:ops         ops
      :calls       calls
      :by-shard    by-shard
@@ -217,12 +219,17 @@
                           (for [call calls :when (and (= :delete-run (:f call)) (not (h/failed? call)))]
                             {(:run (:in call)) (:index call)}))
      :nemesis     (h/nemesis-ops ops)
-     :unmended    (healing/of-history ops)}))
+     :unmended    (healing/of-history ops calls)}))
 
 (defn owes?
   "Whether a node owed service when the faults were over."
   [{:keys [unmended]} node]
   (boolean (and unmended (not (unmended (healing/node-name node))))))
+
+(defn meant?
+  "Whether a call that names this shard is surely about the one that is known by the name, and not about one of another run."
+  [{:keys [runs]} {:keys [in]} shard]
+  (or (nil? (:run in)) (= (:run in) (get runs shard))))
 
 (defn known-shards
   "Shards that are surely there: a map from shard to the place of the first answer that made it or was about it. A recorder's note

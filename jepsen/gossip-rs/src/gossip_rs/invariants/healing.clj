@@ -30,8 +30,9 @@
             (when (or (empty? named)
                       (< (* 2 (count named)) (count (set/union (set nodes) named))))
               named))
-          (failed? heal) nil
-          :else          #{})))
+          ; What cannot be read names nobody, and may have been meant for anybody.
+          (or told (failed? heal)) nil
+          :else                    #{})))
 
 (defn- last-heal
   [ops]
@@ -39,11 +40,9 @@
 
 (defn of-history
   "As `unmended`, of the last heal."
-  [ops]
+  [ops calls]
   (if-let [heal (last-heal ops)]
-    (unmended heal (for [{:keys [type value] :as op} ops
-                         :when (and (h/client-op? op) (= :invoke type) (map? value) (:node value))]
-                     (node-name (:node value))))
+    (unmended heal (map node-name (keep (comp :node :in) calls)))
     #{}))
 
 (defn left-out

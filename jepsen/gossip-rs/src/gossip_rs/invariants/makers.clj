@@ -1,24 +1,15 @@
 (ns gossip-rs.invariants.makers
   "Who made which shard, a part of S4: a run's shards are those that its registrations and splits made, each of them once.
 
-  An answer that tells of a shard in a run (a claim's grant, a fresh read of the run) tells of one that something in the history
-  may have made there before the answer came. A split that was never answered may have made a shard of any name that nothing
-  else made. Of a run of which no registration was answered nobody knows what is in it. (The same of stale reads is S8's, in
-  `gossip-rs.invariants.shown`.)
+  An answer that tells of a shard in a run (a claim's grant, a fresh read of the run, whatever is answered to a call that names both)
+  tells of one that something in the history may have made there before the answer came. A split that was never answered may have
+  made a shard of any name that nothing else made. Of a run of which no registration is recorded nobody knows what is in it. (The
+  same of stale reads is S8's, in `gossip-rs.invariants.shown`.)
 
   What was made has a name of its own: two operations that were answered did not make the same one, nor did one make it twice.
   A registration without an op id may be another try of the one before it. A root begins before it ends."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [key< violation]]))
-
-(defn- told
-  "The shards that an answer tells of in a run."
-  [{:keys [f out] :as call}]
-  (when (h/ok? call)
-    (case f
-      :claim    (keep :shard [out])
-      :read-run (keep :shard (:shards out))
-      nil)))
 
 (defn- may-have-made
   "A function that says whether something may have made a shard in a run before a place."
@@ -41,13 +32,12 @@
 (defn strangers
   "Violations: shards that answers, be they of now or of the past, tell of in a run in which nothing made them."
   [{:keys [made] :as facts} calls]
-  (let [known     (into #{} (comp (filter #(and (:root? %) (h/ok? (:call %)))) (map :run)) made)
+  (let [; A recording holds all of a run's registrations or none.
+        known     (into #{} (comp (filter :root?) (map :run)) made)
         may-have? (may-have-made facts)]
-    (for [call  calls
-          :let  [run (:run (:in call))]
-          :when (and run (known run))
-          shard (told call)
-          :when (not (may-have? run shard (:end call)))]
+    (for [call        calls
+          [shard run] (facts/shards-and-run call)
+          :when       (and (known run) (not (may-have? run shard (:end call))))]
       (violation (str "run " run ": " (name (:f call)) " tells of shard " shard ", which nothing made there") (:end call)))))
 
 (defn- may-be-same?
@@ -85,5 +75,4 @@
 (defn check
   "{:violations}; that nothing is wrong with them counts for no check of the splits."
   [facts]
-  (let [of-now (filter #(or (= :claim (:f %)) (facts/fresh? %)) (:calls facts))]
-    {:violations (into [] cat [(strangers facts of-now) (made-once facts) (empty-roots facts)])}))
+  {:violations (into [] cat [(strangers facts (filter facts/of-now? (:calls facts))) (made-once facts) (empty-roots facts)])})

@@ -10,7 +10,7 @@
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.deletions :as deletions]
             [gossip-rs.invariants.facts :as facts :refer [violation]]
-            [gossip-rs.invariants.oplog :refer [asked may-be-nameless-try?]]
+            [gossip-rs.invariants.oplog :refer [answer asked may-be-nameless-try?]]
             [gossip-rs.invariants.run-status :as run-status]))
 
 (defn- earliest-end
@@ -19,16 +19,29 @@
   (when-let [calls (seq (filter h/ok? calls))]
     (apply min-key :end calls)))
 
+(defn- likeness
+  "What two calls have in common of which one tells no op id, if they may be tries of one operation: what they ask for and, where they
+  were answered, the answer."
+  [call]
+  [(asked call) (when (h/ok? call) (answer call))])
+
 (defn- nameless
-  "Where effects may stand that calls without an op id may share: as `facts/effect-from`, where a call may be a try of an operation
-  that another one does not name."
+  "Where effects may stand that calls without an op id may share: as `facts/effect-from`, where an answered call may be a try of an
+  operation that another one does not name."
   [{:keys [calls] :as facts}]
-  (let [alike (delay (group-by asked (remove h/failed? calls)))]
+  (let [earliest (delay (reduce (fn [earliest call]
+                                  (let [from (facts/effect-from facts call)
+                                        note #(update %1 [%2 (likeness call)] (fnil min h/open-end) from)]
+                                    (cond-> (note earliest :all)
+                                      (nil? (:op-id (:in call))) (note :nameless))))
+                                {}
+                                (remove h/failed? calls)))]
     (fn [call]
-      (apply min (facts/effect-from facts call)
-             (for [other (take-while #(< (:index %) (:index call)) (get @alike (asked call)))
-                   :when (may-be-nameless-try? other call)]
-               (facts/effect-from facts other))))))
+      (let [of        (if (:op-id (:in call)) :nameless :all)
+            [asked _]  (likeness call)]
+        (min (facts/effect-from facts call)
+             (get @earliest [of [asked nil]] h/open-end)
+             (get @earliest [of (likeness call)] h/open-end))))))
 
 (defn- rivals
   "Different operations of which only one may succeed."

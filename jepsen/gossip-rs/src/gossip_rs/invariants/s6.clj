@@ -37,7 +37,7 @@
         absent      (filter facts/finds-nothing? asked)
         answered    (concat (filter h/ok? asked) absent)
         last        (when (seq answered) (apply max-key :index answered))
-        seen        (into (set (map (comp :shard :record) (final-records facts))) (keep h/shard-of absent))
+        seen        (into (set (map (comp :shard :record) (final-records facts))) (filter some? (for [call absent, :let [shard (h/shard-of call)] :when (facts/meant? facts call shard)] shard)))
         absent-runs (set (map (comp :run :in) (filter #(= :read-run (:f %)) absent)))]
     (when last
       (for [[shard exists] (facts/known-shards facts)
