@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use budget::Budget;
 use search::{End, Search};
 
-pub use shards::{Anomaly, ShardsChecked, check_shards};
+pub use shards::{Anomaly, ShardsChecked, check_parts, check_shards};
 
 /// A sequential specification.
 pub trait Model {

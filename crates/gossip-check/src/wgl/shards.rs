@@ -47,12 +47,20 @@ pub struct Anomaly {
 /// Ops that are no history, such as a process with two calls at a time.
 pub fn check_shards(ops: &[Op], limits: Limits) -> Result<ShardsChecked, HistoryError> {
     let deadline = Instant::now() + limits.time;
-    let histories = model::shards(ops)?;
+    Ok(search(&model::shards(ops)?, limits, deadline))
+}
+
+/// As [`check_shards`], of a history that was taken apart before ([`model::shards`]).
+pub fn check_parts(histories: &[ShardHistory<'_>], limits: Limits) -> ShardsChecked {
+    search(histories, limits, Instant::now() + limits.time)
+}
+
+fn search(histories: &[ShardHistory<'_>], limits: Limits, deadline: Instant) -> ShardsChecked {
     let count = histories.iter().filter(|h| tells(h)).map(|h| h.entries.len()).sum();
     let outcomes: Vec<_> = if count < THREADS_FROM {
         histories.iter().map(|history| check_one(history, limits, deadline)).collect()
     } else {
-        in_parallel(&histories, |history| check_one(history, limits, deadline))
+        in_parallel(histories, |history| check_one(history, limits, deadline))
     };
 
     let checked_shards = histories.iter().filter(|h| tells(h)).count();
@@ -63,7 +71,7 @@ pub fn check_shards(ops: &[Op], limits: Limits) -> Result<ShardsChecked, History
         anomalies: Vec::new(),
         gave_up: Vec::new(),
     };
-    let claims = claims::granted_twice(&histories, &outcomes, limits, deadline);
+    let claims = claims::granted_twice(histories, &outcomes, limits, deadline);
     if !claims.gave_up.is_empty() {
         checked.validity = checked.validity.max(Validity::Unknown);
     }
@@ -87,7 +95,7 @@ pub fn check_shards(ops: &[Op], limits: Limits) -> Result<ShardsChecked, History
     checked.anomalies.sort_by(|a, b| a.shard.cmp(&b.shard));
     checked.gave_up.sort_by(|(a, _), (b, _)| a.cmp(b));
     checked.gave_up.dedup();
-    Ok(checked)
+    checked
 }
 
 /// Whether an answer tells anything of a shard beyond its making. Any order explains what nobody was told.
