@@ -14,6 +14,7 @@
             [gossip-rs.invariants.g2 :as g2]
             [gossip-rs.other-judge :as other-judge]
             [gossip-rs.phases :as phases]
+            [gossip-rs.plots :as plots]
             [gossip-rs.report :as report]
             [gossip-rs.schedule :as schedule]
             [gossip-rs.timeline :as timeline]
@@ -21,6 +22,7 @@
             [gossip-rs.workload :as workload]
             [jepsen.checker :as checker]
             [jepsen.checker.timeline :as op-timeline]
+            [jepsen.history :as history]
             [jepsen.store :as store]))
 
 (def knossos-limit-ms
@@ -93,18 +95,18 @@
     ; Its answer becomes a verdict when ours are there to be compared with it.
     {:valid? true, :answer (ask-rust test)}))
 
+(defn- drawn
+  "A history as Jepsen's plots are drawn from it."
+  [history]
+  (history/history (plots/drawn (plain history))))
+
 (defn perf
   "Plots; without gnuplot they are left out, which is no verdict on the service."
   []
-  (let [plots (checker/perf {:nemeses #{{:name "partition", :start #{:start-partition}, :stop #{:stop-partition :heal}, :color "#E9A0A0"}
-                                        {:name "kill", :start #{:kill}, :stop #{:start :heal}, :color "#E9C3A0"}
-                                        {:name "pause", :start #{:pause}, :stop #{:resume :heal}, :color "#A0C8E9"}
-                                        {:name "skew", :start #{:skew}, :stop #{:reset-clock :heal}, :color "#C5A0E9"}
-                                        {:name "members", :start #{:shrink}, :stop #{:grow :heal}, :color "#A0E9DB"}
-                                        {:name "clients", :start #{:start-client-fault}, :stop #{:stop-client-fault :heal}, :color "#E9E1A0"}}})]
+  (let [plots (checker/perf {:nemeses plots/nemeses})]
     (reify checker/Checker
       (check [_ test history opts]
-        (try (checker/check plots test history opts)
+        (try (checker/check plots test (drawn history) opts)
              (catch Exception e
                (warn e "no plots")
                {:valid? true, :skipped (ex-message e)}))))))

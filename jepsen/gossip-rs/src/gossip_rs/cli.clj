@@ -113,6 +113,7 @@
             :binary       (:bin options)
             :repo         (str repo)
             :addresses    (addresses nodes)
+            :command      (System/getenv "GOSSIP_COMMAND")
             :os           os/noop
             :net          net/iptables
             :remote       (remote/ssh)

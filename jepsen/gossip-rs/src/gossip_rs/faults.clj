@@ -23,7 +23,7 @@
   [{:keys [value]}]
   (set (when (sequential? value) (filter string? value))))
 
-(defn- done?
+(defn done?
   "Whether an end ended something. A step that met nothing did, and a heal after which a node does not serve."
   [end]
   (contains? #{nil :no-effect :not-serving} (errors/reason-of end)))

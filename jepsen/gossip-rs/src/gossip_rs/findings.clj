@@ -38,7 +38,8 @@
 (defn- linearizability-notes
   [{:keys [shards checked skipped unknown operations longest]}]
   [(str "Knossos: " checked " of " shards " shards checked, " (count unknown) " given up, " (count skipped)
-        " skipped (only their making is known); " operations " operations, at most " longest " a shard")
+        " skipped (only their making is known); " operations " operations, at most " longest " a shard"
+        " (one counts for each shard that it tells of, or may have changed)")
    (when (seq unknown)
      (str "Knossos gave up on " (str/join ", " (for [[shard {:keys [cause]}] unknown] (str shard " (" cause ")")))))])
 
@@ -80,6 +81,7 @@
                        [(str "faults that took hold: " (pr-str (:faults coverage)) ", leases that ran out under their holder: "
                              (:takeovers coverage))]
                        (linearizability-notes linearizable)
-                       [(str "Elle: " (pr-str (:valid? elle)) ", " (:transactions elle 0) " transactions")]
+                       [(str "Elle: " (pr-str (:valid? elle)) ", " (:transactions elle 0) " transactions"
+                             " (one for each checkpoint, and one for each shard's list that an answer showed)")]
                        (harness-notes results)
                        (crashes results)))))

@@ -68,13 +68,17 @@
     "-"
     (case valid? true "PASS", false "FAIL", "UNKN")))
 
+(def ^:private not-judged
+  "Also what this workload gives nobody to judge by has its row, as that of the other judge."
+  {:valid? :unknown, :checks 0})
+
 (defn- table
   [judgement]
   (concat ["Invariant checks:"
            (rule "┌" "┬" "┐")
            (table-row "Invariant" "Status" "Checks")
            (rule "├" "┼" "┤")]
-          (for [id invariants/ids, :let [result (get judgement id)], :when result]
+          (for [id invariants/ids, :let [result (get judgement id not-judged)]]
             (table-row (str (invariants/title id) " (" (name id) ")") (row-status result) (:checks result 0)))
           [(rule "└" "┴" "┘")]))
 
@@ -126,18 +130,19 @@
 
 (defn particulars
   "What a test was given beside the options that every tier has, where it is not the usual."
-  [{:keys [repo binary mutant ssh]}]
+  [{:keys [repo binary mutant ssh command]}]
   (cond-> {}
+    command                                                      (assoc :command command)
     mutant                                                       (assoc :mutant mutant)
     (not= (str repo "/target/release/gossip-worker") binary)     (assoc :bin binary)
     (not= "root" (:username ssh "root"))                         (assoc :username (:username ssh))
     (:private-key-path ssh)                                      (assoc :ssh-private-key (:private-key-path ssh))))
 
 (defn reproduction-line
-  "The command that repeats this run's schedule and intents. Nodes are named one by one, however they were found: a file of
-  machines may change."
-  [{:keys [nodes bin username ssh-private-key] :as run}]
-  (str "lein run test --nodes " (str/join "," nodes) (common-options run)
+  "The command that repeats this run's schedule and intents, by what started it: `:command`, or else lein. Nodes are named one by
+  one, however they were found: a file of machines may change."
+  [{:keys [nodes command bin username ssh-private-key] :as run}]
+  (str (or command "lein run") " test --nodes " (str/join "," nodes) (common-options run)
        (when bin (str " --bin " bin))
        (when username (str " --username " username))
        (when ssh-private-key (str " --ssh-private-key " ssh-private-key))))
@@ -153,7 +158,7 @@
   "The whole report.
 
     :run              {:workload :nemesis :nodes [name] :duration-s :concurrency :rate :seed :digest :valid? :time-limit},
-                      and :mutant :bin :username :ssh-private-key where they are not the usual ones
+                      and :command :mutant :bin :username :ssh-private-key where they are not the usual ones
     :ops              the history
     :linearizability  {:valid? :checker :anomalies}, or nil when it was not checked
     :judgement        of `invariants/judge`

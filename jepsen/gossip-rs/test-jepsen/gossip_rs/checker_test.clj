@@ -9,9 +9,12 @@
             [gossip-rs.checker.nodes :as nodes]
             [gossip-rs.history :as h]
             [gossip-rs.invariants :as invariants]
+            [gossip-rs.plots :as plots]
             [gossip-rs.report :as report]
             [gossip-rs.workload :as workload]
             [jepsen.checker :as checker]
+            [jepsen.checker.perf :as perf]
+            [jepsen.history :as history]
             [jepsen.store :as store])
   (:import (java.nio.file Files)
            (java.nio.file.attribute FileAttribute)))
@@ -163,3 +166,12 @@
 
 (deftest what-merely-decorates-fails-nothing
   (is (true? (:valid? (checker/check (all/tolerant (reify checker/Checker (check [_ _ _ _] {:valid? false}))) {} [] {})))))
+
+(deftest a-fault-that-only-the-heal-ended-is-shaded-until-then
+  (let [at       (fn [s op] (assoc op :time (* s 1000000000)))
+        step     (fn [from to f] [(at from {:process :nemesis, :type :info, :f f}) (at to {:process :nemesis, :type :info, :f f})])
+        history  (#'all/drawn (history/history (concat (step 1 2 :kill) (step 3 4 :start) (step 5 6 :start-partition) (step 7 8 :heal))))
+        activity (perf/nemesis-activity plots/nemeses history)]
+    (is (= {"partition" [[5.0 7.0] [6.0 8.0]], "kill" [[1.0 3.0] [2.0 4.0]], "heal" []}
+           (into {} (map (juxt :name #(map perf/interval->times (:intervals %)))) activity))
+        "and no fault is drawn that never was")))

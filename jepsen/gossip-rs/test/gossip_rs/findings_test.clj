@@ -17,8 +17,8 @@
 (deftest a-clean-run-finds-nothing
   (is (empty? (found {})))
   (is (= ["faults that took hold: {:pause 2}, leases that ran out under their holder: 5"
-          "Knossos: 3 of 4 shards checked, 0 given up, 1 skipped (only their making is known); 90 operations, at most 40 a shard"
-          "Elle: true, 12 transactions"
+          "Knossos: 3 of 4 shards checked, 0 given up, 1 skipped (only their making is known); 90 operations, at most 40 a shard (one counts for each shard that it tells of, or may have changed)"
+          "Elle: true, 12 transactions (one for each checkpoint, and one for each shard's list that an answer showed)"
           "Rust judge: agrees"]
          (findings/notes clean))))
 

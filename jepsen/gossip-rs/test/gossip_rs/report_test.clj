@@ -47,7 +47,8 @@
          (take 14 (lines bad)))))
 
 (deftest what-had-nothing-to-check-is-no-pass
-  (is (some #{"│ Gossip convergence (G1)      │ -      │      0 │"} (lines bad))))
+  (is (some #{"│ Gossip convergence (G1)      │ -      │      0 │"} (lines bad)))
+  (is (some #{"│ Gossip speed (G2)            │ -      │      0 │"} (lines bad)) "nor is it left out: nobody judged it"))
 
 (deftest the-trace-is-small-and-marks-the-culprit
   (let [trace (->> (lines bad) (drop-while #(not= "Failing operations:" %)) rest (take-while #(str/starts-with? % "  ")))]
@@ -71,6 +72,7 @@
 (deftest what-was-not-the-usual-is-part-of-the-reproduction
   (let [test {:repo "../..", :binary "../../target/release/gossip-worker", :ssh {:username "root"}}]
     (is (= {} (report/particulars test)))
+    (is (str/starts-with? (report/reproduction-line (merge run (report/particulars (assoc test :command "bin/run")))) "bin/run test --nodes n1,n2,n3 "))
     (is (= "lein run test --nodes n1,n2,n3 --workload lease-exclusivity --nemesis pause-random-node --time-limit 60 --concurrency 10 --rate 50 --test-seed 1774 --mutant m --bin b --username admin --ssh-private-key k"
            (report/reproduction-line
              (merge run (report/particulars {:repo "../..", :binary "b", :mutant "m", :ssh {:username "admin", :private-key-path "k"}})))))))
