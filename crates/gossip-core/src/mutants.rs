@@ -102,6 +102,8 @@ mutants! {
     RemovedLeaderStays = "removed-leader-stays",
     /// A holder counts its lease from the answer instead of from before it sent (S1, believed).
     HolderCountsFromAnswer = "holder-counts-from-answer",
+    /// A worker of the simulator sends again what its history was not told of (the judge would convict a service that is right).
+    UntoldIsReplayed = "untold-is-replayed",
     /// A checksum mismatch is read as if it were good (S8).
     ChecksumUnchecked = "checksum-unchecked",
     /// A payload behind a gap is taken, and the gap acknowledged with it (broadcast: nothing is lost).
