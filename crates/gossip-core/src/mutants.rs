@@ -92,8 +92,18 @@ mutants! {
     WaiterGrantedUnasked = "waiter-granted-unasked",
     /// A start takes a log that begins right behind its snapshot for one with a hole (a node serves again after a crash).
     RecoverySeesAHole = "recovery-sees-a-hole",
+    /// Raft joins messages by itself, also entries to an empty message that they do not follow (a follower acknowledges what it holds).
+    EntriesJoinedUnfollowed = "entries-joined-unfollowed",
+    /// A node campaigns while a snapshot that took the place of its log is not durable (a node goes on).
+    CampaignsWhileInstalling = "campaigns-while-installing",
+    /// A learner that holds nothing gets a vote, where the log is short (a majority that holds something can answer).
+    EmptyLearnerVotes = "empty-learner-votes",
+    /// A leader that inherited its own removal goes on leading (a node goes on).
+    RemovedLeaderStays = "removed-leader-stays",
     /// A holder counts its lease from the answer instead of from before it sent (S1, believed).
     HolderCountsFromAnswer = "holder-counts-from-answer",
+    /// A worker of the simulator sends again what its history was not told of (the judge would convict a service that is right).
+    UntoldIsReplayed = "untold-is-replayed",
     /// A checksum mismatch is read as if it were good (S8).
     ChecksumUnchecked = "checksum-unchecked",
     /// A payload behind a gap is taken, and the gap acknowledged with it (broadcast: nothing is lost).

@@ -3,10 +3,11 @@
 //! What is missing here is seen by the simulator or by the core's own tests alone: bugs that need a disk that lies
 //! (`checksum-unchecked`), an instant hit to the millisecond (`expiry-off-by-one`), two crashes within one election
 //! (`vote-not-persisted`), or clocks of several machines: all nodes here read the same monotonic clock, on which a lease clock that
-//! begins again (`lease-clock-restarts`) never falls. And bugs of the failure detector: among three nodes a suspicion that
-//! nobody confirms lasts 30 s before it becomes a death that others could believe (`death-believed-unheard`, `dead-are-heard`,
-//! `refutation-keeps-incarnation`, `suspicion-ignores-confirmations`), longer than any fault here; `no-local-health` shows in
-//! how often, not in whether.
+//! begins again (`lease-clock-restarts`) never falls. Bugs in the use of raft that need a race of milliseconds
+//! (`entries-joined-unfollowed`, `campaigns-while-installing`, `empty-learner-votes`, `removed-leader-stays`). And bugs of the failure
+//! detector: among three nodes a suspicion that nobody confirms lasts 30 s before it becomes a death that others could believe
+//! (`death-believed-unheard`, `dead-are-heard`, `refutation-keeps-incarnation`, `suspicion-ignores-confirmations`), longer than any
+//! fault here; `no-local-health` shows in how often, not in whether.
 
 use crate::schedule::Nemesis;
 use crate::workload::Kind;

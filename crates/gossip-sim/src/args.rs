@@ -101,6 +101,9 @@ pub(crate) struct Many {
     /// Nodes, instead of what the seed draws
     #[arg(long, value_parser = value_parser!(u64).range(3..=7))]
     pub(crate) nodes: Option<u64>,
+    /// A planted bug (only in a build with the feature `mutants`)
+    #[arg(long)]
+    pub(crate) mutant: Option<String>,
     /// Do not send histories to the judge
     #[arg(long)]
     pub(crate) unjudged: bool,
@@ -162,6 +165,16 @@ fn plant(name: &str) -> anyhow::Result<Planted> {
     Err(anyhow::anyhow!("this build holds no planted bugs, {name:?} neither")).context("build with --features mutants")
 }
 
+fn planted(name: Option<&str>) -> anyhow::Result<Planted> {
+    name.map_or(Ok(Planted::NONE), plant)
+}
+
+impl Many {
+    pub(crate) fn planted(&self) -> anyhow::Result<Planted> {
+        planted(self.mutant.as_deref())
+    }
+}
+
 impl One {
     pub(crate) fn plan(&self, readable: bool) -> anyhow::Result<Plan> {
         let level = if self.swarm { Level::Swarm } else { self.level };
@@ -174,7 +187,7 @@ impl One {
             workers: self.workers.map(usize::from),
             operations: self.omit_operations.clone(),
         };
-        plan.planted = self.mutant.as_deref().map_or(Ok(Planted::NONE), plant)?;
+        plan.planted = planted(self.mutant.as_deref())?;
         plan.readable = readable;
         plan.blind = self.blind;
         match plan.stray_cut() {

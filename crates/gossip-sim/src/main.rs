@@ -118,13 +118,13 @@ fn sweep_all(many: &Many) -> anyhow::Result<u8> {
     let levels = if many.swarm { vec![Level::Swarm] } else { many.levels.clone() };
     let share = Duration::from_secs(many.seconds) / u32::try_from(levels.len().max(1))?;
     let until = many.seeds.map_or(Until::Time(share), Until::Seeds);
-    let mut swept = Vec::new();
+    let (mut swept, planted) = (Vec::new(), many.planted()?);
     for level in levels {
         let done = sweep(level, many.seed, until, |seed| {
             let length = if let Mix::All(length) = many.length { length } else { mixed(seed) };
             let mut plan = Plan::new(seed, level, length);
             plan.nodes = many.nodes.map(|nodes| nodes as usize);
-            plan.judged = !many.unjudged;
+            (plan.planted, plan.judged) = (planted, !many.unjudged);
             plan
         });
         stdout::line(line(&done, many.seed));

@@ -54,14 +54,16 @@ const ALL: &[Row] = &[
     (M::VoteNotPersisted, Radioactive, &["leader-per-term"]),
     (M::LeaseBasedRead, Stormy, &["L", "S3", "S7", "S8"]),
     (M::ChecksumUnchecked, Radioactive, &["disk", "stopped"]),
+    (M::EmptyLearnerVotes, Radioactive, &["voters"]),
     (M::GossipOwnFactsOnly, Stormy, &["G1"]),
     // A node that took an older fact may pass it on, and the others refuse the message: the world's own assertion.
     (M::OlderFactOverwrites, Stormy, &["G1", "panic"]),
 ];
 
 /// By the judge alone. Not here: `ack-before-sync`, `recovery-sees-a-hole`, `vote-not-persisted` and `checksum-unchecked`, which end in a
-/// core that stops or in replicas that differ long before a worker sees anything of it; `lease-length-unchecked`, since
-/// histories do not tell the length that was asked for; `failed-run-undeletable`, since a refusal that is not due proves nothing to a judge.
+/// core that stops or in replicas that differ long before a worker sees anything of it; `empty-learner-votes`, which a worker sees if a
+/// second node is lost at that very moment; `lease-length-unchecked`, since histories do not tell the length that was asked for;
+/// `failed-run-undeletable`, since a refusal that is not due proves nothing to a judge.
 const BLIND: &[Row] = &[
     (M::FenceNotRaisedOnTakeover, Sunny, &["S2"]),
     (M::FenceUnchecked, Sunny, &["L", "S1", "S2"]),

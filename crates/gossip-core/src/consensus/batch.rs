@@ -2,7 +2,7 @@
 //!
 //! Raft offers the same as `batch_append`, but version 0.7 also puts entries into an *empty* message that they do not follow. After a
 //! refused append a leader so sends "behind 82: 82, 83, 84"; the follower counts from 82 on and acknowledges one entry more than it
-//! has, which the leader may take for the quorum's copy. (Simulator, level 2, seed 29048.)
+//! has, which the leader may take for the quorum's copy. (Found by the simulator; planted as `entries-joined-unfollowed`.)
 
 use std::collections::BTreeMap;
 

@@ -289,7 +289,8 @@ impl<M: StateMachine> Group<M> {
     /// Whether a snapshot took the place of the log and is not durable yet. Raft looks through its log before it campaigns, from the
     /// last entry that counts as applied, and panics because that one is gone. So this node must not campaign meanwhile.
     fn installs(&self) -> bool {
-        self.raft.raft.raft_log.applied + 1 < self.raft.store().first()
+        let installs = self.raft.raft.raft_log.applied + 1 < self.raft.store().first();
+        installs && !self.planted.is(Mutant::CampaignsWhileInstalling)
     }
 
     /// Turns elapsed time into raft's ticks. After a long silence of the driver (the process was stopped, the machine slept) only
@@ -406,6 +407,7 @@ fn raft_config(id: NodeId, config: &Config, applied: u64, planted: Planted) -> r
         max_size_per_msg: config.max_message_bytes,
         max_inflight_msgs: config.max_inflight_messages,
         check_quorum: !planted.is(Mutant::LeaseBasedRead),
+        batch_append: planted.is(Mutant::EntriesJoinedUnfollowed),
         pre_vote: true,
         read_only_option: raft::ReadOnlyOption::Safe,
         max_committed_size_per_ready: 16 << 20,

@@ -10,6 +10,7 @@ use super::api::{Change, Member, NodeId, Output, Refusal, Token};
 use super::codec::{decode, encode};
 use super::group::Group;
 use super::machine::StateMachine;
+use crate::mutants::Mutant;
 use crate::time::Time;
 
 /// Entries that a learner may be behind when it is made a voter.
@@ -218,8 +219,8 @@ impl<M: StateMachine> Group<M> {
         // In a short log a node that has nothing at all is not far behind either: it must hold something.
         let ready = |id: &NodeId| {
             progress.get(*id).is_some_and(|p| {
-                let holds = p.matched > 0 && p.state != ProgressState::Snapshot;
-                p.recent_active && holds && p.matched + CAUGHT_UP >= last
+                let holds = p.matched > 0 || self.planted.is(Mutant::EmptyLearnerVotes);
+                p.recent_active && holds && p.state != ProgressState::Snapshot && p.matched + CAUGHT_UP >= last
             })
         };
         let Some(id) = self.conf_state.learners.iter().copied().filter(ready).min() else { return };
@@ -280,7 +281,7 @@ impl<M: StateMachine> Group<M> {
     /// No leader proposes its own removal, but one may inherit it from an earlier term's log. Raft would let it go on leading,
     /// and panic as soon as it looked up its own progress.
     fn resign(&mut self) {
-        if self.leads() {
+        if self.leads() && !self.planted.is(Mutant::RemovedLeaderStays) {
             let term = self.raft.raft.term;
             self.raft.raft.become_follower(term, raft::INVALID_ID);
             self.jitter();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gossip_core::consensus::{Change, Config, Recovered, Refusal, Role};
+use gossip_core::mutants::Planted;
 
 use crate::net::{Net, Reply};
 use crate::{NO_WAIT, SECOND, items, order_to_campaign};
@@ -103,10 +104,14 @@ fn an_heir_says_not_yet_before_it_knows_who_answers() {
     }
 }
 
-/// Found by the simulator (level 2, seed 540352): raft panicked when the leader that had removed itself heard of its own disk.
 #[test]
 fn a_leader_that_inherits_its_own_removal_steps_down() {
-    let mut net = Net::new(3, 10, Config::default());
+    inherit_its_own_removal(Planted::NONE);
+}
+
+/// Found by the simulator: raft panicked when the leader that had removed itself heard of its own disk.
+pub(crate) fn inherit_its_own_removal(planted: Planted) {
+    let mut net = Net::with_bug(3, 10, Config::default(), planted);
     let old = net.await_leader();
     let (heir, third) = (old % 3 + 1, (old + 1) % 3 + 1);
     net.run(SECOND);

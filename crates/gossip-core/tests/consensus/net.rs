@@ -104,12 +104,17 @@ pub(crate) struct Net {
     random: u64,
     tokens: u64,
     config: Config,
+    planted: Planted,
     /// A hash over everything that was sent and applied.
     pub(crate) trace: u64,
 }
 
 impl Net {
     pub(crate) fn new(nodes: u64, seed: u64, config: Config) -> Self {
+        Net::with_bug(nodes, seed, config, Planted::NONE)
+    }
+
+    pub(crate) fn with_bug(nodes: u64, seed: u64, config: Config, planted: Planted) -> Self {
         let member = |id| Member { id, name: format!("n{id}"), address: format!("n{id}:1"), voter: true };
         let members = Members { nodes: (1..=nodes).map(member).collect(), next_id: nodes + 1 };
         let record = Group::bootstrap_record(&members, &List::default());
@@ -129,6 +134,7 @@ impl Net {
             random: seed.wrapping_mul(2) + 1,
             tokens: 0,
             config,
+            planted,
             trace: 0,
         };
         for id in 1..=nodes {
@@ -151,7 +157,7 @@ impl Net {
         let config = Config { seed: self.random ^ id, ..self.config.clone() };
         let host = self.hosts.get_mut(&id).expect("a host");
         (host.life, host.durable) = (host.life + 1, 0);
-        let group = Group::new(id, config, host.disk.clone(), List::default(), Planted::NONE, self.now);
+        let group = Group::new(id, config, host.disk.clone(), List::default(), self.planted, self.now);
         host.group = Some(group.expect("a disk that holds a log"));
         self.drain(id);
     }
@@ -168,8 +174,13 @@ impl Net {
     }
 
     pub(crate) fn input(&mut self, id: u64, input: Input<List>) {
+        self.inputs(id, [input]);
+    }
+
+    /// Inputs that are there at the same time.
+    pub(crate) fn inputs(&mut self, id: u64, inputs: impl IntoIterator<Item = Input<List>>) {
         if let Some(group) = self.hosts.get_mut(&id).and_then(|h| h.group.as_mut()) {
-            group.handle(self.now, input);
+            group.handle_all(self.now, inputs);
             self.drain(id);
         }
     }

@@ -15,6 +15,7 @@
 //! | S7 | cursors move forward, inside the range | `oracle/leases` |
 //! | state | the records are what the answers said, on every node; what is refused had to be, for this reason | `ledger`, `oracle/refusals`, `oracle/shape` |
 //! | disk | a node whose disk is damaged never serves | `world/process` |
+//! | voters | a node that was added holds something before it votes | `world/operator` |
 //! | stopped | a node starts from a disk that is well, and its core never gives up | `world/process` |
 //! | panic | no assertion of the core fails | `run` |
 //! | history | the judge of `gossip-check` on what the workers saw (S1-S8, L) | `run` |
@@ -59,6 +60,8 @@ pub enum Rule {
     State,
     /// A node whose disk is damaged never serves.
     Disk,
+    /// Whoever got a vote holds something.
+    Voters,
     /// The core stopped for no reason that a fault gave it.
     Stopped,
     /// The core panicked.
@@ -84,6 +87,7 @@ impl Rule {
             Rule::S7 => "S7",
             Rule::State => "state",
             Rule::Disk => "disk",
+            Rule::Voters => "voters",
             Rule::Stopped => "stopped",
             Rule::Panic => "panic",
             Rule::History(id) => id,

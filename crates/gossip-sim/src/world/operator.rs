@@ -3,12 +3,13 @@
 //! The old node is removed from the group; once that is committed its disk is wiped; then the machine joins under a new number and
 //! starts empty. One replacement at a time, and each step is asked for again until it has happened.
 
-use gossip_core::consensus::{Change, NodeId};
+use gossip_core::consensus::{Change, Group, NodeId};
 
 use super::queue::{MILLI, Nanos, SECOND};
 use super::request::Ask;
 use super::{Event, World, address};
 use crate::faults::Fault;
+use crate::invariants::{Rule, Violation, Watched};
 
 /// How often the operator looks.
 const LOOK: Nanos = 60 * MILLI;
@@ -81,6 +82,17 @@ impl World {
             (Stage::CatchesUp, _, Some(_)) => self.change(leader, Change::TransferLeader { to: Some(name) }),
             // A leader that lags behind shows what was before: look again.
             _ => {}
+        }
+    }
+
+    /// The newest voter counts for the majority that a write needs: one that holds nothing leaves the others no node to lose.
+    pub(super) fn look_at_newcomer(&mut self, leader: usize) {
+        let Some(Replacement { place, stage: Stage::CatchesUp, .. }) = self.replacement else { return };
+        let group = |place: usize| self.machines[place].process.as_ref().map(|process| &process.group);
+        let id = self.machines[place].id;
+        let votes = |group: &Group<Watched>| group.members().nodes.iter().any(|member| member.id == id && member.voter);
+        if group(leader).is_some_and(votes) && group(place).is_some_and(|group| group.status().last_index == 0) {
+            self.fail(Violation::new(Rule::Voters, format!("n{} votes and holds nothing", place + 1)));
         }
     }
 

@@ -78,6 +78,9 @@ impl World {
             {
                 self.fail(violation);
             }
+            if !self.blind {
+                self.look_at_newcomer(place);
+            }
             if self.elections.count() > 1 {
                 self.met(Rare::LeaderChange);
             }

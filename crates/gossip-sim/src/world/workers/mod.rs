@@ -19,6 +19,7 @@ use gossip_core::coordination::{
     Answer, Command, Cursor, Fence, LeaseRef, Op, OpId, Query, Range, RunId, RunStatus, ShardId, TenantId, TenantQuery,
     WorkerId,
 };
+use gossip_core::mutants::Mutant;
 use gossip_core::time::Time;
 
 use super::clock::Clock;
@@ -397,7 +398,7 @@ impl World {
                 self.reach.event(Rare::DeletionRefused);
             }
             // What the history was not told is never sent again: nobody could judge the answer.
-            let hidden = call.value.is_none() && is_told(&call.ask);
+            let hidden = call.value.is_none() && is_told(&call.ask) && !self.planted.is(Mutant::UntoldIsReplayed);
             if !hidden {
                 worker.found_again(command, failure);
             }
