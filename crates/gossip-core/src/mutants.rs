@@ -70,6 +70,8 @@ mutants! {
     FailedRunReadsCancelled = "failed-run-reads-cancelled",
     /// A run that has ended is forgotten: who asks for it is told that there is none (S8).
     EndedRunForgotten = "ended-run-forgotten",
+    /// A claim is served from the first run of its tenant, whichever it names (S4).
+    RunOfClaimIgnored = "run-of-claim-ignored",
     /// The snapshot leaves the op log out (S5).
     SnapshotWithoutOpLog = "snapshot-without-op-log",
     /// A linearizable read is answered from the local state at once (L).

@@ -52,6 +52,8 @@ pub const ALL: &[Planted] = &[
     row("live-run-deletable", Kind::FullLifecycle, Nemesis::None, &["S3"]),
     // Runs must end under the hands of those who work on them.
     row("cancel-does-not-fence", Kind::FullLifecycle, Nemesis::None, &["S2", "S3", "L"]),
+    // Runs come and go, and claims name them.
+    row("run-of-claim-ignored", Kind::FullLifecycle, Nemesis::None, &["S3", "S4", "L"]),
     row("residual-overlaps", Kind::SplitCorrectness, Nemesis::None, &["S4"]),
     row("op-log-forgotten", Kind::CheckpointFence, Nemesis::FlakyLinks, &["S5", "L"]),
     row("op-id-conflict-unchecked", Kind::CheckpointFence, Nemesis::None, &["S5"]),

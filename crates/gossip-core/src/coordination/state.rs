@@ -124,7 +124,9 @@ impl State {
     fn mutate_run(&mut self, index: u64, payload: Payload, command: &Command) -> Result<Answer, Rejection> {
         let Data { quotas, clock, tenants, .. } = &mut self.data;
         let tenant = tenants.get_mut(&command.tenant).ok_or(Rejection::RunNotFound)?;
-        let run = tenant.runs.get_mut(&command.run).ok_or(Rejection::RunNotFound)?;
+        let any = self.planted.is(Mutant::RunOfClaimIgnored) && matches!(command.op, Op::Claim { .. });
+        let first = tenant.runs.keys().next().filter(|_| any).cloned();
+        let run = tenant.runs.get_mut(first.as_ref().unwrap_or(&command.run)).ok_or(Rejection::RunNotFound)?;
         let shards = Quota {
             field: "quota.shards_per_tenant",
             max: quotas.shards_per_tenant.min(u64::from(u32::MAX)),
