@@ -46,7 +46,7 @@ fn check_deletion(facts: &Facts<'_>, run: &str, life: &Life, place: usize, tally
         let message = format!("run {run} was deleted, and nothing had ended it");
         facts.violation(message, [alive, deletion.end()])
     }));
-    let again = life.deletions.iter().find(|&&other| is_another(facts, place, other));
+    let again = life.deletions.iter().find(|&&other| is_rival(facts, life, place, other));
     tally.violations.extend(again.map(|&again| {
         let message = format!("run {run} was deleted twice, and nothing made it in between");
         facts.violation(message, [deletion.end(), facts.calls[again].end()])
@@ -58,10 +58,13 @@ fn check_deletion(facts: &Facts<'_>, run: &str, life: &Life, place: usize, tally
     }));
 }
 
-/// Whether another deletion took effect after the first had been answered. Without an op id it may be another try of the first.
-fn is_another(facts: &Facts<'_>, first: usize, other: usize) -> bool {
+/// Whether another deletion, invoked later, was answered too, and nothing can have made the run in between, in whatever order the two
+/// took effect. Without an op id it may be another try of the first. Where no maker is recorded, whoever made it may have done so again.
+fn is_rival(facts: &Facts<'_>, life: &Life, first: usize, other: usize) -> bool {
     let is_named = |place: usize| facts.calls[place].op_id().is_some();
-    is_named(first) && is_named(other) && facts.calls[first].end() < facts.effect_from[other]
+    let begun = facts.effect_from[first].min(facts.effect_from[other]);
+    let two = first < other && facts.operations[first] != facts.operations[other];
+    two && is_named(first) && is_named(other) && life.made_until.is_some_and(|end| end < begun)
 }
 
 fn lives<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Life> {

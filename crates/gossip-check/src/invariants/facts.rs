@@ -45,7 +45,8 @@ pub(crate) fn is_of_service(f: &str) -> bool {
     is_change(f) || matches!(f, "delete-run" | "read-run" | "read-shard")
 }
 
-/// The calls that are judged. What else a recorder notes says nothing of the service, whatever it names.
+/// The calls that are judged. What else a recorder notes says nothing of the service, whatever it names; and a call that names
+/// another run than its shard's can have done nothing, unless an answer says that it did.
 ///
 /// # Errors
 ///
@@ -53,6 +54,15 @@ pub(crate) fn is_of_service(f: &str) -> bool {
 pub(crate) fn judged(ops: &[Op]) -> Result<Vec<Call<'_>>, HistoryError> {
     let mut calls = history::calls(ops)?;
     calls.retain(|call| is_of_service(call.f()) || matches!(call.f(), "section" | "publish" | "read-view"));
+    let may_be_misdirected = |call: &Call<'_>| call.open() && call.input("run").is_some() && call.shard().is_some();
+    if calls.iter().any(may_be_misdirected) {
+        let runs = runs(&made(&calls), &calls);
+        let goes_astray = |call: &Call<'_>| {
+            let of = call.shard().and_then(|shard| runs.get(&shard));
+            of.zip(call.input("run")).is_some_and(|(of, named)| name(named) != *of)
+        };
+        calls.retain(|call| !(may_be_misdirected(call) && goes_astray(call)));
+    }
     Ok(calls)
 }
 

@@ -37,7 +37,9 @@ pub(super) fn check(facts: &Facts<'_>, bound: i64) -> Tally {
                 lives = at;
             }
             // What happened while the view was read counts against nobody.
-            reach.take(op);
+            if is_heal_or_done(op) || takes_away(op) {
+                reach.take(op);
+            }
         }
         let Some(reader) = view.input("node").map(name) else { continue };
         let shown = versions(view);
@@ -126,11 +128,16 @@ fn nemesis_ops<'a>(facts: &Facts<'a>) -> impl Iterator<Item = (usize, &'a Op)> {
         loop {
             let (at, op) = ops.next()?;
             let planned_in_vain = ops.peek().is_some_and(|(_, next)| next.f == op.f && gave_nothing_back(next));
-            if !planned_in_vain && (op.f == "heal" || takes_away(op) || !op.has_failed()) {
+            if !planned_in_vain {
                 return Some((at, op));
             }
         }
     })
+}
+
+/// A heal that failed tells itself how far it came.
+fn is_heal_or_done(op: &Op) -> bool {
+    op.f == "heal" || !op.has_failed()
 }
 
 fn takes_away(op: &Op) -> bool {
@@ -139,9 +146,11 @@ fn takes_away(op: &Op) -> bool {
 
 /// Whether a step that was to end faults did not. One that met nothing had ended them.
 fn gave_nothing_back(op: &Op) -> bool {
-    matches!(&*op.f, "stop-partition" | "heal") && has_failed(op) && op.reason().as_deref() != Some("no-effect")
+    let ends = matches!(&*op.f, "stop-partition" | "heal" | "start" | "resume" | "grow");
+    ends && has_failed(op) && op.reason().as_deref() != Some("no-effect")
 }
 
+/// A step that failed may have been one all the same.
 fn is_new_life(op: &Op) -> bool {
     matches!(&*op.f, "kill" | "start" | "shrink" | "grow" | "heal")
 }
@@ -167,12 +176,13 @@ impl<'a> Reach<'a> {
 
     /// Takes in what the nemesis did.
     fn take(&mut self, op: &'a Op) {
-        let mut names = op.value.items().unwrap_or_default().iter().filter(|v| v.as_str().is_some()).map(name);
+        let mut names = op.value.items().unwrap_or_default().iter().filter(|v| v.name().is_some()).map(name);
         match &*op.f {
             "start-partition" => {
                 let links = op.value.get("cut").and_then(Value::items).unwrap_or_default();
                 let pair = |link: &'a Value| Some((name(link.items()?.first()?), name(link.items()?.get(1)?)));
-                self.cut = links.iter().filter_map(pair).collect();
+                // Filters are added to those that a stop in vain left there.
+                self.cut.extend(links.iter().filter_map(pair));
             }
             "stop-partition" => self.cut.clear(),
             "kill" | "pause" | "shrink" => self.down.extend(names),

@@ -2,8 +2,9 @@
 //!
 //! An answer that tells of a shard in a run (a claim's grant, a fresh read of the run, whatever is answered to a call that names both)
 //! tells of one that something in the history may have made there before the answer came. A split that was never answered may have
-//! made a shard of any name that nothing else made. Of a run of which no registration is recorded nobody knows what is in it. (The
-//! same of stale reads is S8's, in [`super::shown`].)
+//! made a shard of any name that nothing else made. Of a run of which no registration is recorded nobody knows what is in it, but that
+//! it has no shard of a name of which another run's is recorded: then both would be. (The same of stale reads is S8's, in
+//! [`super::shown`].)
 //!
 //! What was made has a name of its own: two operations that were answered did not make the same one, nor did one make it twice.
 //! A registration without an op id may be another try of the one before it. A root begins before it ends.
@@ -35,8 +36,10 @@ fn run_of<'a>(facts: &Facts<'a>, made: &Made<'a>) -> Option<Name<'a>> {
 /// First invocations of what may have made something.
 pub(super) struct Makers<'a> {
     of_shard: HashMap<(Option<Name<'a>>, Name<'a>), usize>,
-    /// Shards that something made in a run that is known.
+    /// Shards that something may have made in a run that is known.
     made: HashSet<Name<'a>>,
+    /// Those of them of which an answer says so.
+    surely_made: HashSet<Name<'a>>,
     /// Splits that were never answered, by run.
     open_split: HashMap<Option<Name<'a>>, usize>,
     /// Runs of which a registration is recorded, and so all of them.
@@ -45,13 +48,21 @@ pub(super) struct Makers<'a> {
 
 impl<'a> Makers<'a> {
     pub(super) fn new(facts: &Facts<'a>) -> Self {
-        let mut makers =
-            Self { of_shard: HashMap::new(), made: HashSet::new(), open_split: HashMap::new(), known: HashSet::new() };
+        let mut makers = Self {
+            of_shard: HashMap::new(),
+            made: HashSet::new(),
+            surely_made: HashSet::new(),
+            open_split: HashMap::new(),
+            known: HashSet::new(),
+        };
         for made in &facts.made {
             let call = &facts.calls[made.call];
             let run = run_of(facts, made);
             if let Some(run) = &run {
                 makers.made.insert(made.shard.clone());
+                if call.ok() {
+                    makers.surely_made.insert(made.shard.clone());
+                }
                 if made.is_root {
                     makers.known.insert(run.clone());
                 }
@@ -75,7 +86,9 @@ impl<'a> Makers<'a> {
 
     /// Shards that an answer, be it of now or of the past, tells of in a run in which nothing made them.
     pub(super) fn strangers(&self, facts: &Facts<'a>, call: &Call<'a>, tally: &mut Tally) {
-        let told = shards_and_run(call).filter(|(_, run)| self.known.contains(run));
+        // A recording that tells how a shard was made tells it of every shard of that name.
+        let is_known = |shard: &Name<'a>, run: &Name<'a>| self.known.contains(run) || self.surely_made.contains(shard);
+        let told = shards_and_run(call).filter(|(shard, run)| is_known(shard, run));
         for (shard, run) in told.filter(|(shard, run)| !self.may_have_made(run, shard, call.end())) {
             let message = format!("run {run}: {} tells of shard {shard}, which nothing made there", call.f());
             tally.violations.push(facts.violation(message, [call.end()]));

@@ -6,8 +6,9 @@
 //! rest is judged, and the verdict is *unknown* where nothing is violated.
 //!
 //! A run has two lives, as far as anybody knows, if a call about it may belong to the one before a deletion, and an answer to the
-//! one after it: an answer to a call that was sent after the deletion was answered; or any that came after something that may have
-//! made the run once more. A shard of which the history tells no run may be of any run that was deleted.
+//! one after it: one that came after something that may have made the run once more. Where nothing in the history made it, whoever
+//! made it first may have done so again: then it is an answer to a call that was sent after the deletion was answered, or was asked
+//! for and never answered. A shard of which the history tells no run may be of any run that was deleted, or that is left out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -61,24 +62,30 @@ impl<'a> RunsOf<'a> {
             }
             seen.extend(shards_and_run(call).filter(|_| is_of_now(call)));
         }
-        runs.add_children(&splits);
+        runs.add_kin(&splits);
         // Who made a shard says where it is. An answer that shows it elsewhere does not move it.
         let made: HashSet<Name<'a>> = runs.0.keys().cloned().collect();
         for (shard, run) in seen.into_iter().filter(|(shard, _)| !made.contains(shard)) {
             runs.add(vec![shard], &run);
         }
-        runs.add_children(&splits);
+        runs.add_kin(&splits);
         runs
     }
 
-    /// In order of invocation, so that a parent's run is known before its children's.
-    fn add_children(&mut self, splits: &[&Call<'a>]) {
+    /// A shard and what was split off it are in one run. Upwards, where nothing else tells the parent's, the last split first;
+    /// downwards in order of invocation: so one pass is enough for each.
+    fn add_kin(&mut self, splits: &[&Call<'a>]) {
+        for split in splits.iter().rev() {
+            let Some(parent) = split.shard().filter(|parent| !self.0.contains_key(parent)) else { continue };
+            let of_children = split_off(split).into_iter().filter_map(|child| self.0.get(&child).cloned());
+            for run in of_children.flatten().collect::<BTreeSet<_>>() {
+                self.add(vec![parent.clone()], &run);
+            }
+        }
         for split in splits {
-            let residual = split.output("residual").and_then(|r| r.some("shard")).map(name);
-            let children: Vec<Name<'a>> = listed(split.output("children")).into_iter().chain(residual).collect();
             let of_parent = split.shard().and_then(|parent| self.0.get(&parent).cloned()).unwrap_or_default();
             for run in &of_parent {
-                self.add(children.clone(), run);
+                self.add(split_off(split), run);
             }
         }
     }
@@ -105,8 +112,21 @@ impl<'a> RunsOf<'a> {
         subjects
     }
 
-    /// All that is not clear, with a sentence that says why.
+    /// All that is not clear, with a sentence that says why. A shard of which the history tells no run may be of any that is left out.
     fn unclear(&self, calls: &[Call<'a>]) -> BTreeMap<Subject<'a>, String> {
+        let mut unclear = self.in_themselves(calls);
+        if unclear.keys().any(|subject| matches!(subject, Subject::Run(_))) {
+            for subject in calls.iter().flat_map(|call| self.of(call)) {
+                if let Subject::Stray(shard) = &subject {
+                    let why = format!("shard {shard}: no call says whether it is in one of the runs that are left out");
+                    unclear.entry(subject).or_insert(why);
+                }
+            }
+        }
+        unclear
+    }
+
+    fn in_themselves(&self, calls: &[Call<'a>]) -> BTreeMap<Subject<'a>, String> {
         let mut unclear = BTreeMap::new();
         let shared: BTreeMap<_, _> = self.0.iter().filter(|(_, runs)| runs.len() > 1).collect();
         for (shard, runs) in shared {
@@ -150,6 +170,11 @@ impl<'a> RunsOf<'a> {
     }
 }
 
+fn split_off<'a>(split: &Call<'a>) -> Vec<Name<'a>> {
+    let residual = split.output("residual").and_then(|r| r.some("shard")).map(name);
+    listed(split.output("children")).into_iter().chain(residual).collect()
+}
+
 fn listed(shards: Option<&Value>) -> Vec<Name<'_>> {
     let shards = shards.and_then(Value::items).unwrap_or_default();
     shards.iter().filter_map(|value| value.some("shard").map(name)).collect()
@@ -168,6 +193,15 @@ impl Deletions {
             *at = first;
         }
         Self(spans)
+    }
+
+    /// Whether one that was not over at a place had happened before another, as far as anybody knows: it was over, or was asked for and
+    /// never answered.
+    fn may_be_between(&self, from: usize, until: usize) -> bool {
+        let later = &self.0[self.0.partition_point(|(end, _)| *end <= from)..];
+        let open = later.partition_point(|(end, _)| *end < OPEN_END);
+        let is_over = later.first().is_some_and(|(end, _)| *end < until);
+        is_over || later.get(open).is_some_and(|(_, at)| *at < until)
     }
 
     /// Where the first one ended that was not over at a place, and the first invocation of all such.
@@ -210,9 +244,10 @@ impl Seen {
 
     fn has_two_lives(&self, deletions: &Deletions) -> bool {
         // One that was over before anything was seen of the run is of a life that this history does not tell.
-        let Some((ended, from)) = deletions.after(self.first) else { return false };
+        let Some((_, from)) = deletions.after(self.first) else { return false };
         if self.makers.is_empty() {
-            return self.last_asked.is_some_and(|at| ended < at);
+            // Whoever made it may have done so again.
+            return self.last_asked.is_some_and(|at| deletions.may_be_between(self.first, at));
         }
         let Some(answered) = self.last_answered else { return false };
         // Made after that deletion was asked for, and before something was answered.

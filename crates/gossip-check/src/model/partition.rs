@@ -206,7 +206,8 @@ impl<'a> Parts<'a> {
             }
         };
         Record {
-            status: known(field("status").and_then(facts::status).and_then(|s| Status::of(&s))),
+            // A word that is no status is none that a shard ever has.
+            status: known(field("status").and_then(facts::status).map(|s| Status::of(&s).unwrap_or(Status::Absent))),
             fence: known(field("fence").and_then(Value::as_i64)),
             lease,
             cursor: field("cursor").map_or(Known::Unknown, |c| Known::Is(cursor_key(Some(c)))),

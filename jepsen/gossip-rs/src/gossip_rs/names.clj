@@ -8,8 +8,8 @@
 
   A run has two lives, as far as anybody knows, if a call about it may belong to the one before a deletion, and an answer to
   the one after it: one that came after something that may have made the run once more. Where nothing in the history made it,
-  whoever made it first may have done so again: then it is an answer to a call that was sent after the deletion was answered. A
-  shard of which the history tells no run may be of any run that was deleted."
+  whoever made it first may have done so again: then it is an answer to a call that was sent after the deletion was answered, or was
+  asked for and never answered. A shard of which the history tells no run may be of any run that was deleted, or that is left out."
   (:require [clojure.string :as str]
             [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts]))
@@ -18,15 +18,24 @@
   [runs shards of]
   (reduce #(update %1 %2 (fnil into #{}) of) runs shards))
 
-(defn- add-children
-  "A child is of its parent's runs. In order of invocation, so that a parent's are known before its children's."
+(defn- split-off
+  [{:keys [out]}]
+  (keep :shard (cons (:residual out) (:children out))))
+
+(defn- add-kin
+  "A shard and what was split off it are in one run. Upwards, where nothing else tells the parent's, the last split first; downwards in
+  order of invocation: so one pass is enough for each."
   [runs splits]
-  (reduce (fn [runs {:keys [in out]}]
-            (if-let [of (seq (get runs (:shard in)))]
-              (add runs (keep :shard (cons (:residual out) (:children out))) of)
-              runs))
-          runs
-          splits))
+  (as-> runs runs
+    (reduce (fn [runs {:keys [in] :as split}]
+              (let [of (mapcat runs (split-off split))]
+                (if (and (:shard in) (seq of) (not (contains? runs (:shard in)))) (add runs [(:shard in)] of) runs)))
+            runs
+            (reverse splits))
+    (reduce (fn [runs {:keys [in] :as split}]
+              (if-let [of (seq (get runs (:shard in)))] (add runs (split-off split) of) runs))
+            runs
+            splits)))
 
 (defn- runs-of
   "{shard #{run}}. Who made a shard says where it is; an answer that shows it elsewhere does not move it, and tells the run of
@@ -37,11 +46,11 @@
         made   (-> (reduce (fn [runs {{:keys [run shards]} :in}] (if run (add runs (keep :shard shards) [run]) runs))
                            {}
                            (filter #(= :register (:f %)) calls))
-                   (add-children splits))]
+                   (add-kin splits))]
     (-> (reduce (fn [runs [shard run]] (add runs [shard] [run]))
                 made
                 (remove (comp made first) (mapcat facts/shards-and-run (filter facts/of-now? calls))))
-        (add-children splits))))
+        (add-kin splits))))
 
 (defn- subjects
   "What a call is about: [:run name], or [:shard name] of a shard whose run is not known."
@@ -64,28 +73,38 @@
       (when (seq deletions)
         (first (subseq ends > place))))))
 
+(defn- between?
+  "Whether a deletion that was not over at a place had happened before another, as far as anybody knows: it was over, or was asked for
+  and never answered."
+  [deletions from until]
+  (boolean (some (fn [{:keys [index end]}]
+                   (and (< from end) (or (< end until) (and (= h/open-end end) (< index until)))))
+                 deletions)))
+
 (defn- two-lives?
   "Whether some of the calls, none of which failed and none of which is a stale read, may belong to the life before a deletion and
   an answer to the one after it."
-  [calls after]
+  [calls deletions after]
   (let [oks      (filter h/ok? calls)
         makers   (filter #(facts/run-makers (:f %)) calls)
-        answered (reduce max -1 (map :end oks))]
-    ; One that was over before anything was seen of the run is of a life that this history does not tell.
-    (when-let [[ended from] (after (reduce min h/open-end (map :index calls)))]
+        answered (reduce max -1 (map :end oks))
+        ; One that was over before anything was seen of the run is of a life that this history does not tell.
+        first    (reduce min h/open-end (map :index calls))]
+    (when-let [[_ from] (after first)]
       (if (empty? makers)
-        (some #(< ended (:index %)) oks)
+        ; Whoever made it may have done so again.
+        (between? deletions first (reduce max -1 (map :index oks)))
         (and (< from answered)
              (some #(and (< (:index %) answered) (< from (:end %))) makers))))))
 
-(defn- unclear
+(defn- unclear-in-themselves
   "{subject sentence}"
   [runs calls]
   (let [calls     (remove h/failed? calls)
         deleted?  #(= :delete-run (:f %))
         deletions (filter deleted? calls)
-        by-run    (update-vals (group-by (comp :run :in) deletions) after)
-        any       (after deletions)
+        by-run    (update-vals (group-by (comp :run :in) deletions) (juxt identity after))
+        any       [deletions (after deletions)]
         ; It may show what is long gone, as may what a recorder notes of its own.
         past?     #(not (and (facts/of-service (:f %)) (facts/of-now? %)))
         shared    (for [[shard of] (sort-by (comp str key) runs)
@@ -99,11 +118,24 @@
                                   subject (subjects runs call)]
                               [subject call])))
         lives     (for [[[kind name :as subject] of] seen
-                        :when (two-lives? of (if (= :run kind) (by-run name (constantly nil)) any))]
+                        :let  [[deletions after] (if (= :run kind) (by-run name) any)]
+                        :when (and after (two-lives? of deletions after))]
                     [subject (str (clojure.core/name kind) " " name ": it may have been deleted and made again, and no call says"
                                   " which of the two it means")])]
     ; The first sentence about a run counts.
     (into {} (reverse (concat shared lives)))))
+
+(defn- unclear
+  "{subject sentence}. A shard of which the history tells no run may be of any that is left out."
+  [runs calls]
+  (let [unclear (unclear-in-themselves runs calls)]
+    (if-not (some (comp #{:run} first) (keys unclear))
+      unclear
+      (into unclear
+            (for [call calls
+                  [kind shard :as subject] (subjects runs call)
+                  :when (and (= :shard kind) (not (unclear subject)))]
+              [subject (str "shard " shard ": no call says whether it is in one of the runs that are left out")])))))
 
 (defn clear
   "What is left of numbered ops, and why something was left out: {:ops :left-out [sentence]}."

@@ -32,7 +32,7 @@
     (is (= ["s"] (keys (linear/shards (apply history once)))))
     (is (empty? (linear/shards (apply history twice))))
     (testing "what violates something elsewhere is still found"
-      (let [grant (fn [fence] {:f :acquire, :in {:shard "x", :worker "a", :op-id (str "x" fence)}, :out {:fence fence}})]
+      (let [grant (fn [fence] {:f :acquire, :in {:run "q", :shard "x", :worker "a", :op-id (str "x" fence)}, :out {:fence fence}})]
         (is (false? (first (judged (concat twice [(grant 2) (grant 1)])))))))))
 
 (deftest one-life-is-judged-whatever-was-deleted

@@ -33,10 +33,16 @@ fn two_lives_of_a_run_are_not_judged_as_one() {
     assert!(note.unwrap().contains("run r: it may have been deleted and made again"));
     // What violates something elsewhere is still found.
     again.extend(parts![
-        TestCall::new("acquire", Value::map([("shard", "x"), ("worker", "a"), ("op-id", "x1")])).out("fence", 2),
-        TestCall::new("acquire", Value::map([("shard", "x"), ("worker", "a"), ("op-id", "x2")])).out("fence", 1)
+        TestCall::new("acquire", Value::map([("run", "q"), ("shard", "x"), ("worker", "a"), ("op-id", "x1")]))
+            .out("fence", 2),
+        TestCall::new("acquire", Value::map([("run", "q"), ("shard", "x"), ("worker", "a"), ("op-id", "x2")]))
+            .out("fence", 1)
     ]);
     assert_eq!(judged(&again).0, Validity::False);
+    // Of these nobody knows that they are not in the run that is left out.
+    let mut again: Vec<Part> = again[..9].to_vec();
+    again.extend(parts![acquire("a", 2).input("shard", "y"), acquire("b", 1).input("shard", "y")]);
+    assert_eq!(judged(&again).0, Validity::Unknown);
 }
 
 #[test]

@@ -40,25 +40,29 @@
      :last       (last (filter tells? calls))
      :deletions  (filter #(and (= :delete-run (:f %)) (h/ok? %)) calls)}))
 
-(defn- another?
-  "Whether another deletion took effect after the first had been answered. Without an op id it may be another try of the first."
-  [facts deletion other]
-  (and (:op-id (:in deletion))
+(defn- rival?
+  "Whether another deletion, invoked later, was answered too, and nothing can have made the run in between, in whatever order the two
+  took effect. Without an op id it may be another try of the first. Where no maker is recorded, whoever made it may have done so again."
+  [facts made-until deletion other]
+  (and (< (:index deletion) (:index other))
+       (not= (facts/operation facts deletion) (facts/operation facts other))
+       (:op-id (:in deletion))
        (:op-id (:in other))
-       (< (:end deletion) (facts/effect-from facts other))))
+       (< -1 made-until (min (facts/effect-from facts deletion) (facts/effect-from facts other)))))
 
 (defn- check-deletion
   [facts run {:keys [alive end-asked made-until last deletions]} deletion]
-  (let [from (facts/effect-from facts deletion)]
+  (let [from  (facts/effect-from facts deletion)
+        rival (first (filter #(rival? facts made-until deletion %) deletions))]
     (when (and alive (< alive from) (<= made-until from))
       {:checks     1
        :violations (cond-> []
                      (not (and end-asked (< end-asked (:end deletion))))
                      (conj (violation (str "run " run " was deleted, and nothing had ended it") alive (:end deletion)))
 
-                     (some #(another? facts deletion %) deletions)
+                     rival
                      (conj (violation (str "run " run " was deleted twice, and nothing made it in between")
-                                      (:end deletion) (:end (first (filter #(another? facts deletion %) deletions)))))
+                                      (:end deletion) (:end rival)))
 
                      (< (:end deletion) (:index last))
                      (conj (violation (str "run " run ": " (name (:f last)) " succeeded after delete-run")

@@ -61,11 +61,6 @@
   [cursor]
   (if (map? cursor) (:key cursor) cursor))
 
-(defn judged
-  "Of a history's calls those that are judged."
-  [ops]
-  (filterv (comp judged-fs :f) (h/calls ops)))
-
 (defn run-of
   "The run that a call is about, as far as it is known. What a recorder notes of its own is about none."
   [{:keys [runs]} {:keys [f in] :as call}]
@@ -187,6 +182,19 @@
                          runs
                          (mapcat shards-and-run (filter of-now? calls))))
       (kin made)))
+
+(defn- misdirected?
+  "Whether a call names another run than its shard's. It can have done nothing, unless an answer says that it did."
+  [runs {:keys [in] :as call}]
+  (let [of (get runs (h/shard-of call))]
+    (and (h/open? call) of (:run in) (not= of (:run in)))))
+
+(defn judged
+  "Of a history's calls those that are judged, but for those of which nobody knows that they came to a shard at all."
+  [ops]
+  (let [calls (filterv (comp judged-fs :f) (h/calls ops))
+        runs  (delay (shard-runs (registered calls) calls))]
+    (into [] (remove #(and (h/open? %) (:run (:in %)) (h/shard-of %) (misdirected? @runs %))) calls)))
 
 (defn- ranges
   "The range of each shard, [start end]. An answered maker beats those that were never answered; where several of these

@@ -64,9 +64,15 @@
 (defn- after-step
   "Who reaches whom after this operation of the nemesis."
   [{:keys [nodes] :as reach} {:keys [f value time] :as step}]
-  (let [names  (set (when (sequential? value) (filter string? value)))
+  (let [items  #(when (or (sequential? %) (set? %)) %)
+        named  #(map healing/node-name (filter (some-fn string? ident?) %))
+        names  (set (named (items value)))
         reach  (case f
-                 :start-partition     (assoc reach :cut (set (:cut (when (map? value) value))))
+                 ; Filters are added to those that a stop in vain left there.
+                 :start-partition     (update reach :cut into (for [link (items (:cut (when (map? value) value)))
+                                                                    :let [[a b] (when (items link) (named link))]
+                                                                    :when b]
+                                                                [a b]))
                  :stop-partition      (assoc reach :cut #{})
                  (:kill :pause :shrink) (update reach :down into names)
                  (:start :resume :grow) (update reach :down #(into #{} (remove names) %))
@@ -77,13 +83,14 @@
       (redraw reach (or time 0) (contains? #{:start :resume :grow :heal :stop-partition} f)))))
 
 (defn- new-life?
+  "A step that failed may have been one all the same."
   [{:keys [f]}]
   (contains? #{:kill :start :shrink :grow :heal} f))
 
 (defn- gave-nothing-back?
   "Whether a step that was to end faults did not. One that met nothing had ended them."
   [{:keys [f] :as step}]
-  (and (contains? #{:stop-partition :heal} f)
+  (and (contains? #{:stop-partition :heal :start :resume :grow} f)
        (healing/failed? step)
        (not= :no-effect (errors/reason-of step))))
 
@@ -91,13 +98,15 @@
   "Steps that count though they failed: what may have been done in part, and a heal, which tells itself how far it was done."
   #{:start-partition :kill :pause :shrink :heal})
 
+(defn- took-hold?
+  [step]
+  (or (takes-away-or-tells (:f step)) (not (h/step-failed? step))))
+
 (defn- nemesis-steps
-  "What the nemesis did or may have done."
+  "What the nemesis did or tried, but for what was planned in vain."
   [{:keys [nemesis]}]
   (for [[step next] (partition-all 2 1 nemesis)
-        :when (and (or (takes-away-or-tells (:f step)) (not (h/step-failed? step)))
-                   ; Planned in vain.
-                   (not (and (= (:f step) (:f next)) (gave-nothing-back? next))))]
+        :when (not (and (= (:f step) (:f next)) (gave-nothing-back? next)))]
     step))
 
 ;; Judgement
@@ -129,7 +138,7 @@
   [{:keys [reach lives newest steps published bound] :as state} {:keys [call reader] :as view}]
   (let [; What happened while the view was read counts against nobody.
         [begun later] (split-with #(< (:index %) (:end call)) steps)
-        reach  (reduce after-step reach begun)
+        reach  (reduce after-step reach (filter took-hold? begun))
         lives  (or (:index (last (filter new-life? begun))) lives)
         before (get newest reader)]
     (-> state

@@ -31,7 +31,7 @@
                       (< (* 2 (count named)) (count (set/union (set nodes) named))))
               named))
           ; What cannot be read names nobody, and may have been meant for anybody.
-          (or told (failed? heal)) nil
+          (or (some? told) (failed? heal)) nil
           :else                    #{})))
 
 (defn- last-heal

@@ -3,8 +3,9 @@
 
   An answer that tells of a shard in a run (a claim's grant, a fresh read of the run, whatever is answered to a call that names both)
   tells of one that something in the history may have made there before the answer came. A split that was never answered may have
-  made a shard of any name that nothing else made. Of a run of which no registration is recorded nobody knows what is in it. (The
-  same of stale reads is S8's, in `gossip-rs.invariants.shown`.)
+  made a shard of any name that nothing else made. Of a run of which no registration is recorded nobody knows what is in it, but that it
+  has no shard of a name of which another run's is recorded: then both would be. (The same of stale reads is S8's, in
+  `gossip-rs.invariants.shown`.)
 
   What was made has a name of its own: two operations that were answered did not make the same one, nor did one make it twice.
   A registration without an op id may be another try of the one before it. A root begins before it ends."
@@ -34,10 +35,12 @@
   [{:keys [made] :as facts} calls]
   (let [; A recording holds all of a run's registrations or none.
         known     (into #{} (comp (filter :root?) (map :run)) made)
+        ; And where it tells how a shard was made, it tells it of every shard of that name.
+        surely    (into #{} (comp (filter #(and (h/ok? (:call %)) (facts/run-of facts (:call %)))) (map :shard)) made)
         may-have? (may-have-made facts)]
     (for [call        calls
           [shard run] (facts/shards-and-run call)
-          :when       (and (known run) (not (may-have? run shard (:end call))))]
+          :when       (and (or (known run) (surely shard)) (not (may-have? run shard (:end call))))]
       (violation (str "run " run ": " (name (:f call)) " tells of shard " shard ", which nothing made there") (:end call)))))
 
 (defn- may-be-same?
