@@ -160,6 +160,8 @@ struct Reach<'a> {
     nodes: BTreeSet<Name<'a>>,
     cut: BTreeSet<(Name<'a>, Name<'a>)>,
     down: BTreeSet<Name<'a>>,
+    /// Those of them that only stand still.
+    paused: BTreeSet<Name<'a>>,
     since: BTreeMap<(Name<'a>, Name<'a>), i64>,
     /// The time for coming back.
     grace: i64,
@@ -169,7 +171,14 @@ impl<'a> Reach<'a> {
     fn new(facts: &Facts<'a>, published: &Published<'a>, grace: i64) -> Self {
         let readers = facts.calls.iter().filter(|c| c.f() == "read-view").filter_map(|c| c.input("node").map(name));
         let nodes = readers.chain(published.keys().map(|(owner, _)| owner.clone())).collect();
-        let mut reach = Reach { nodes, cut: BTreeSet::new(), down: BTreeSet::new(), since: BTreeMap::new(), grace };
+        let mut reach = Reach {
+            nodes,
+            cut: BTreeSet::new(),
+            down: BTreeSet::new(),
+            paused: BTreeSet::new(),
+            since: BTreeMap::new(),
+            grace,
+        };
         reach.redraw(0, false);
         reach
     }
@@ -185,13 +194,28 @@ impl<'a> Reach<'a> {
                 self.cut.extend(links.iter().filter_map(pair));
             }
             "stop-partition" => self.cut.clear(),
-            "kill" | "pause" | "shrink" => self.down.extend(names),
+            "pause" => {
+                self.paused.extend(names.clone());
+                self.down.extend(names);
+            }
+            "kill" | "shrink" => {
+                for node in names {
+                    self.paused.remove(&node);
+                    self.down.insert(node);
+                }
+            }
+            // One that names nobody is for all that stand still.
+            "resume" if op.value.is_nil() => {
+                let paused = std::mem::take(&mut self.paused);
+                self.down.retain(|node| !paused.contains(node));
+            }
             "start" | "resume" | "grow" => {
                 let up: Vec<Name<'a>> = names.by_ref().collect();
                 self.down.retain(|node| !up.contains(node));
             }
             "heal" => {
                 self.cut.clear();
+                self.paused.clear();
                 self.down = match Healing::of(op, &self.nodes) {
                     Healing::Over { unmended } => unmended,
                     Healing::Open => self.nodes.clone(),

@@ -64,7 +64,9 @@
 (defn- after-step
   "Who reaches whom after this operation of the nemesis."
   [{:keys [nodes] :as reach} {:keys [f value time] :as step}]
-  (let [items  #(when (or (sequential? %) (set? %)) %)
+  (let [; One that names nobody is for all that stand still.
+        value  (if (and (= :resume f) (nil? value)) (:paused reach) value)
+        items  #(when (or (sequential? %) (set? %)) %)
         named  #(map healing/node-name (filter (some-fn string? ident?) %))
         names  (set (named (items value)))
         reach  (case f
@@ -74,9 +76,10 @@
                                                                     :when b]
                                                                 [a b]))
                  :stop-partition      (assoc reach :cut #{})
-                 (:kill :pause :shrink) (update reach :down into names)
+                 :pause               (-> reach (update :down into names) (update :paused into names))
+                 (:kill :shrink)      (-> reach (update :down into names) (update :paused #(into #{} (remove names) %)))
                  (:start :resume :grow) (update reach :down #(into #{} (remove names) %))
-                 :heal                (assoc reach :cut #{} :down (or (healing/unmended step nodes) (set nodes)))
+                 :heal                (assoc reach :cut #{} :paused #{} :down (or (healing/unmended step nodes) (set nodes)))
                  reach)]
     (if (contains? #{:skew :reset-clock} f)
       reach
@@ -155,7 +158,7 @@
    (let [published (publications facts)
          views     (views facts)
          nodes     (into (sorted-set) (concat (map :reader views) (map first (keys published))))
-         reach     (redraw {:nodes nodes, :cut #{}, :down #{}, :since {}, :grace bound} 0 false)]
+         reach     (redraw {:nodes nodes, :cut #{}, :down #{}, :paused #{}, :since {}, :grace bound} 0 false)]
      (facts/tally (:outcomes (reduce judge-view
                                      {:reach reach, :lives -1, :newest {}, :steps (nemesis-steps facts)
                                       :published published, :bound bound, :outcomes []}
