@@ -118,6 +118,8 @@ mutants! {
     GossipOwnFactsOnly = "gossip-own-facts-only",
     /// An older fact takes the place of a newer one (G1).
     OlderFactOverwrites = "older-fact-overwrites",
+    /// Nothing but what the driver gave tells one life of a node from another (G1).
+    LivesShareIncarnations = "lives-share-incarnations",
     /// A suspected node answers at the incarnation at which it is suspected (no healthy node dies).
     RefutationKeepsIncarnation = "refutation-keeps-incarnation",
     /// A slow node never gives others more time (who is slow accuses nobody).

@@ -7,7 +7,8 @@
 //! (`entries-joined-unfollowed`, `campaigns-while-installing`, `empty-learner-votes`, `removed-leader-stays`). And bugs of the failure
 //! detector: among three nodes a suspicion that nobody confirms lasts 30 s before it becomes a death that others could believe
 //! (`death-believed-unheard`, `dead-are-heard`, `refutation-keeps-incarnation`, `suspicion-ignores-confirmations`), longer than any
-//! fault here; `no-local-health` shows in how often, not in whether.
+//! fault here; `no-local-health` shows in how often, not in whether. And `lives-share-incarnations`: it needs a wall clock that stays set back over
+//! two starts of one node, and all nodes here read the same one.
 
 use crate::schedule::Nemesis;
 use crate::workload::Kind;

@@ -163,11 +163,11 @@ impl Membership {
         self.rise_above(claim.standing.incarnation);
     }
 
-    /// Takes an incarnation above `incarnation`, tells the others, and returns it.
+    /// Takes an incarnation above `incarnation`, with the mark of this life, tells the others, and returns it.
     pub fn rise_above(&mut self, incarnation: u64) -> u64 {
         self.incarnation = self.incarnation.max(incarnation);
         if !self.planted.is(Mutant::RefutationKeepsIncarnation) {
-            self.incarnation = self.incarnation.saturating_add(1);
+            self.incarnation = self.above(self.incarnation);
         }
         self.effects.push_back(Effect::Changed { node: self.id, status: Status::Alive });
         self.announce();

@@ -72,6 +72,14 @@ pub enum Effect {
     Departed,
 }
 
+/// The low bits of an incarnation are drawn anew for each life of a node and stay the same in it. Without them two lives that both
+/// began lower than an earlier one, and met nodes that had heard of that one alone, would rise to one and the same incarnation; then
+/// nobody could tell what the one said from what the other did. With so many bits a wall clock's incarnation still is one that
+/// readers of JSON take exactly.
+const MARK_BITS: u32 = 12;
+/// A start above this counts as this: it leaves half of all incarnations to rise into.
+const LATEST_START: u64 = (u64::MAX / 2) >> MARK_BITS;
+
 /// The failure detector of one node.
 #[derive(Debug)]
 pub struct Membership {
@@ -81,6 +89,8 @@ pub struct Membership {
     pub(super) random: ChaCha8Rng,
     pub(super) planted: Planted,
     pub(super) incarnation: u64,
+    /// What the low bits of every incarnation of this life are.
+    mark: u64,
     pub(super) leaving: bool,
     departed: bool,
     pub(super) members: BTreeMap<NodeId, Member>,
@@ -99,7 +109,7 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// A node that knows nobody yet. `incarnation` is higher than any of its earlier lives, see
+    /// A node that knows nobody yet. `incarnation` is higher than that of any earlier life, see
     /// [`crate::node::Config::incarnation`].
     pub fn new(
         id: NodeId,
@@ -111,12 +121,17 @@ impl Membership {
         now: Time,
     ) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
+        // From a stream of its own, so that all that a seed leads to is the same with any mark.
+        let mut marks = random.clone();
+        marks.set_stream(1);
+        let mark = if planted.is(Mutant::LivesShareIncarnations) { 0 } else { marks.random_range(0..1 << MARK_BITS) };
         // Nodes that start together must not probe together.
         let next_probe = now + config.probe_interval.mul_f64(random.random_range(0.0..1.0));
         let mut membership = Membership {
             id,
             address,
-            incarnation,
+            incarnation: (incarnation.min(LATEST_START) << MARK_BITS) | mark,
+            mark,
             leaving: false,
             departed: false,
             members: BTreeMap::new(),
@@ -222,6 +237,17 @@ impl Membership {
     /// The others that are known, by id.
     pub fn members(&self) -> &BTreeMap<NodeId, Member> {
         &self.members
+    }
+
+    /// The least incarnation of this life that is above `incarnation` by its high bits.
+    pub(super) fn above(&self, incarnation: u64) -> u64 {
+        let next = (incarnation >> MARK_BITS).saturating_add(1).min(u64::MAX >> MARK_BITS);
+        (next << MARK_BITS) | self.mark
+    }
+
+    /// At which incarnation this node is.
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
     }
 
     /// How a node stands, this one included; `None` for one that is not known.

@@ -12,9 +12,9 @@ pub struct Config {
     pub id: NodeId,
     /// Where the others reach it, at most [`membership::MAX_ADDRESS`] bytes, not empty.
     pub address: String,
-    /// Tells this life of the node from its earlier ones and should be higher: a durable count of starts, or the wall clock
-    /// at the start in milliseconds. A lower one heals as soon as another node shows what it holds of the earlier life; only
-    /// the same one twice is wrong.
+    /// Puts this life of the node behind its earlier ones and should be higher: a durable count of starts, or the wall clock
+    /// at the start in milliseconds. A lower one, or the same, heals as soon as another node shows what it holds of the earlier
+    /// life. What others see as the incarnation is greater: the low bits, drawn from `seed`, tell lives apart.
     pub incarnation: u64,
     /// All randomness of the node. Different on each node and in each life.
     pub seed: u64,

@@ -50,7 +50,7 @@ impl Node {
             now,
         );
         Ok(Node {
-            facts: Facts::new(config.id, config.incarnation, planted),
+            facts: Facts::new(config.id, membership.incarnation(), planted),
             next_sync: now + config.sync_interval.mul_f64(random.random_range(0.0..1.0)),
             config,
             membership,

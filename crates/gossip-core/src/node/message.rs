@@ -9,8 +9,8 @@ use crate::membership::{Claim, MAX_ADDRESS, MAX_MEMBERS, NodeId, ProbeMessage, S
 pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
 /// The highest incarnation, and the highest number of a fact, that is believed of anybody. A node begins at its wall clock's
-/// milliseconds and rises by one, so that none comes near; what claims more is corrupt. Believed, 2^64 - 1 could never be refuted;
-/// and 2^63 - 1, which a bug makes as easily, is far enough below this for a refutation to be believed.
+/// milliseconds times 2^12 and rises by less than 2^13 at once, so that none comes near; what claims more is corrupt. Believed,
+/// 2^64 - 1 could never be refuted; and 2^63 - 1, which a bug makes as easily, is far enough below this for a refutation to be believed.
 pub const MAX_INCARNATION: u64 = u64::MAX / 4 * 3;
 
 /// One message. On the wire: postcard.

@@ -94,10 +94,10 @@ fn the_same_value_again_is_no_news() {
     assert!(net.events.is_empty(), "{:?}", net.events);
 }
 
-/// A restart with a lower incarnation than before, as after a wall clock that was set back: what the node says now wins.
+/// A restart with a lower incarnation than before, as after a wall clock that was set back, or with the same: what the node says now wins.
 #[test]
 fn a_new_life_outranks_the_old_one_even_when_it_began_lower() {
-    for life in [1_000, 3] {
+    for life in [1_000, 999, 3] {
         let mut net = Net::joined(5, Plan::default());
         net.start(4, 999, &[1]);
         for value in 0..50 {
@@ -119,6 +119,41 @@ fn a_new_life_outranks_the_old_one_even_when_it_began_lower() {
             assert_eq!(net.node(id).facts().get(4, "gone"), None, "life {life}, node {id}");
         }
     }
+}
+
+#[test]
+fn lives_that_rise_above_the_same_one_are_told_apart() {
+    for seed in 0..20 {
+        lives_are_told_apart(Plan { seed, ..Plan::default() }).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
+}
+
+/// A node begins twice lower than in its first life, as where a wall clock stays set back. Both times it meets others that know of the
+/// first life alone: three of them, then, while these are out of reach, a fourth.
+pub(crate) fn lives_are_told_apart(plan: Plan) -> Result<(), String> {
+    let apart = |net: &mut Net, side: &[u64], others: &[u64]| {
+        net.cut = side.iter().flat_map(|a| others.iter().flat_map(|b| [(*a, *b), (*b, *a)])).collect();
+    };
+    let mut net = Net::joined(5, plan);
+    let heard = |net: &Net, hearers: &[u64], said, when| {
+        let heard = net.informed(hearers, 4, "role", said);
+        if heard == hearers.len() { Ok(()) } else { Err(format!("{heard} of {hearers:?} heard {said}, {when}")) }
+    };
+    let live = |net: &mut Net, life, friend, said, hearers: &[u64]| {
+        net.crash(4);
+        net.start(4, life, &[friend]);
+        net.publish(4, "role", said);
+        net.run(10 * SECOND);
+        heard(net, hearers, said, "meanwhile")
+    };
+    live(&mut net, 999, 1, "first", &[1, 2, 3, 5])?;
+    apart(&mut net, &[5], &[1, 2, 3, 4]);
+    live(&mut net, 3, 1, "second", &[1, 2, 3])?;
+    apart(&mut net, &[4, 5], &[1, 2, 3]);
+    live(&mut net, 4, 5, "third", &[5])?;
+    net.cut.clear();
+    net.run(30 * SECOND);
+    heard(&net, &[1, 2, 3], "third", "at last")
 }
 
 #[test]

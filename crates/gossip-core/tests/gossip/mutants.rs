@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gossip_core::mutants::{Mutant, Planted};
 
+use crate::facts::lives_are_told_apart;
 use crate::members::crash_is_known_in_time;
 use crate::net::{Net, Plan};
 use crate::probes;
@@ -57,6 +58,13 @@ fn an_older_fact_that_overwrites_makes_values_go_back() {
     };
     assert_eq!(seen(|seed| goes_back(Plan { seed, ..Plan::default() })), 0);
     assert!(seen(|seed| goes_back(plan(seed, Mutant::OlderFactOverwrites))) >= 15);
+}
+
+#[test]
+fn lives_that_nothing_tells_apart_hide_each_others_facts() {
+    let said = |seed| lives_are_told_apart(plan(seed, Mutant::LivesShareIncarnations)).err();
+    let hidden = seen(|seed| said(seed).is_some_and(|why| why == "0 of [1, 2, 3] heard third, at last"));
+    assert!(hidden >= 15, "{hidden} of 20");
 }
 
 #[test]

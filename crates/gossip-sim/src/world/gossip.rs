@@ -71,10 +71,7 @@ impl World {
         if machine.clock.wall_offset() != 0 {
             self.reach.fault(Fault::WallJump);
         }
-        // No process starts twice within a millisecond of its clock.
-        let wall = machine.clock.wall(now) / MILLI;
-        let incarnation = if wall == machine.incarnation { wall + 1 } else { wall };
-        machine.incarnation = incarnation;
+        let incarnation = machine.clock.wall(now) / MILLI;
         let time = machine.clock.read(now);
         let seed = machine.seed ^ u64::from(machine.life).rotate_left(32);
         let mut config = Config::new(machine.id, address(&machine.name), incarnation, seed);

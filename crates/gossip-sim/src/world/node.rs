@@ -71,8 +71,6 @@ pub(super) struct Machine {
     pub(super) life: u32,
     /// Nobody starts it before it has joined anew.
     pub(super) retired: bool,
-    /// The incarnation of the last process in the gossip.
-    pub(super) incarnation: u64,
     /// How often a process here has counted up in the gossip.
     pub(super) beat: i64,
     pub(super) seed: u64,
@@ -96,7 +94,6 @@ impl Machine {
             process: None,
             life: 0,
             retired: false,
-            incarnation: 0,
             beat: 0,
             seed: rng.bits(),
             tick: Duration::from_nanos(options.group.tick),
