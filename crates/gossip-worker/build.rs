@@ -1,5 +1,5 @@
-//! Tells the code of a package (this one and the simulator) which commit it is built from, where there is one to tell: a build without git, or of sources that are no
-//! checkout, is as good.
+//! Tells the code of a package (this one and the simulator) which commit it is built from, where there is one to tell: a build without
+//! git, or of sources that are no checkout, is as good.
 
 use std::path::Path;
 use std::process::Command;

@@ -3,12 +3,12 @@
 //! A deletion that was answered took effect between the first try of its op id and its answer. If something that was answered
 //! before that first try shows the run alive, its end must have been asked for before the deletion was answered; an end that
 //! was refused is none, one whose answer was lost may be one. After the answer nothing about the run succeeds: with the run goes
-//! its op log, so that not even an answer of before is given again, nor is there anything for another deletion to delete. A run that may have been made once more is not judged here,
-//! and of one that nothing shows before its deletion nobody knows how it stood.
+//! its op log, so that not even an answer of before is given again, nor is there anything for another deletion to delete. A run that
+//! may have been made once more is not judged here, and of one that nothing shows before its deletion nobody knows how it stood.
 
 use std::collections::BTreeMap;
 
-use super::facts::{self, Facts, Tally, is_fresh, is_grant, is_lease_write, is_read, is_run_end, is_run_maker};
+use super::facts::{self, Facts, Tally, is_grant, is_lease_write, is_of_now, is_run_end, is_run_maker};
 use crate::history::{Call, Name, OPEN_END};
 
 /// What the history tells of a run. Places, where nothing else is said.
@@ -85,7 +85,7 @@ impl Life {
         if is_run_maker(call.f()) {
             self.made_until = self.made_until.max(Some(call.end()));
         }
-        if !call.ok() || (is_read(call.f()) && !is_fresh(call)) {
+        if !call.ok() || !is_of_now(call) {
             return;
         }
         if call.f() == "delete-run" {

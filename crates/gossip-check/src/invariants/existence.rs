@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::facts::{Facts, Tally, is_fresh, is_read, is_run_maker};
+use super::facts::{Facts, Tally, is_fresh, is_of_now, is_run_maker};
 use super::refusals;
 use crate::history::{Call, Name};
 
@@ -109,7 +109,8 @@ fn deleted<'a>(facts: &Facts<'a>) -> BTreeMap<Name<'a>, Deleted> {
 
 /// Whether a call was refused for something that the run's record holds.
 fn shows_run(call: &Call<'_>) -> bool {
-    let asks_now = !is_read(call.f()) || is_fresh(call);
     let of_the_tenant = |reason: &str| call.f() == "delete-run" && reason == "op-id-conflict";
-    call.failed() && asks_now && call.reason().is_some_and(|r| refusals::tells_of_a_run(&r) && !of_the_tenant(&r))
+    call.failed()
+        && is_of_now(call)
+        && call.reason().is_some_and(|r| refusals::tells_of_a_run(&r) && !of_the_tenant(&r))
 }

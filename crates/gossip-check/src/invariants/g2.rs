@@ -37,7 +37,7 @@ pub(super) fn check(facts: &Facts<'_>, bound: i64) -> Tally {
                 lives = at;
             }
             // What happened while the view was read counts against nobody.
-            if is_heal_or_done(op) || takes_away(op) {
+            if may_have_taken_hold(op) {
                 reach.take(op);
             }
         }
@@ -135,13 +135,9 @@ fn nemesis_ops<'a>(facts: &Facts<'a>) -> impl Iterator<Item = (usize, &'a Op)> {
     })
 }
 
-/// A heal that failed tells itself how far it came.
-fn is_heal_or_done(op: &Op) -> bool {
-    op.f == "heal" || !op.has_failed()
-}
-
-fn takes_away(op: &Op) -> bool {
-    matches!(&*op.f, "start-partition" | "kill" | "pause" | "shrink")
+/// What takes something away may have done so in part, and a heal tells itself how far it came.
+fn may_have_taken_hold(op: &Op) -> bool {
+    matches!(&*op.f, "start-partition" | "kill" | "pause" | "shrink" | "heal") || !op.has_failed()
 }
 
 /// Whether a step that was to end faults did not. One that met nothing had ended them.

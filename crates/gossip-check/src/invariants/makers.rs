@@ -16,8 +16,8 @@ use crate::history::{Call, Name, name};
 
 pub(super) fn check(facts: &Facts<'_>, tally: &mut Tally) {
     let makers = Makers::new(facts);
-    for call in &facts.calls {
-        makers.check_answer(facts, call, tally);
+    for call in facts.calls.iter().filter(|call| is_of_now(call)) {
+        makers.strangers(facts, call, tally);
     }
     made_once(facts, tally);
     for root in facts.made.iter().filter(|m| m.is_root && facts.calls[m.call].ok()) {
@@ -76,12 +76,6 @@ impl<'a> Makers<'a> {
             makers.open_split.entry(facts.run_of(split)).or_insert(split.at);
         }
         makers
-    }
-
-    fn check_answer(&self, facts: &Facts<'a>, call: &Call<'a>, tally: &mut Tally) {
-        if is_of_now(call) {
-            self.strangers(facts, call, tally);
-        }
     }
 
     /// Shards that an answer, be it of now or of the past, tells of in a run in which nothing made them.

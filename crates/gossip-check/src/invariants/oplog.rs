@@ -57,7 +57,11 @@ const NOTED: [&str; 3] = ["node", "attempt", "wait-ms"];
 
 /// Whether two calls may have sent the same: they tell of no difference in what is known to be sent.
 pub(crate) fn same_request(a: &Call<'_>, b: &Call<'_>) -> bool {
-    a.f() == b.f() && SENT.iter().all(|key| a.input(key) == b.input(key))
+    same_in(SENT, a, b)
+}
+
+fn same_in(keys: impl IntoIterator<Item = &'static str>, a: &Call<'_>, b: &Call<'_>) -> bool {
+    a.f() == b.f() && keys.into_iter().all(|key| a.input(key) == b.input(key))
 }
 
 /// What a request says to the service, but for its op id.
@@ -68,8 +72,7 @@ fn asked() -> impl Iterator<Item = &'static str> {
 /// Whether two calls of which one tells no op id may be tries of one operation.
 pub(crate) fn may_be_nameless_try(a: &Call<'_>, b: &Call<'_>) -> bool {
     let is_nameless = a.op_id().is_none() || b.op_id().is_none();
-    let same = || a.f() == b.f() && asked().all(|key| a.input(key) == b.input(key));
-    is_nameless && same() && !(a.ok() && b.ok() && !same_answer(a, b))
+    is_nameless && same_in(asked(), a, b) && !(a.ok() && b.ok() && !same_answer(a, b))
 }
 
 /// Whether two calls surely sent the same: they differ in nothing, but for what is known not to be sent.

@@ -21,7 +21,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::deletions::shows_alive;
-use super::facts::{self, Facts, Tally, is_fresh, is_grant, is_lease_write, is_read, is_run_end};
+use super::facts::{self, Facts, Tally, is_grant, is_lease_write, is_of_now, is_run_end};
 use crate::history::{Call, Name, Value, name};
 
 /// A fresh read of a run and the status that it showed.
@@ -111,7 +111,7 @@ impl<'a> Told<'a> {
         if is_run_end(call.f()) {
             self.asked.entry(status_after(call.f())).or_insert(call.at);
         }
-        if !call.ok() || (is_read(call.f()) && !is_fresh(call)) {
+        if !call.ok() || !is_of_now(call) {
             return;
         }
         let status = call.output("status").and_then(facts::status).filter(|_| call.f() == "read-run");

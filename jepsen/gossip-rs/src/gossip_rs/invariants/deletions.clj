@@ -4,8 +4,8 @@
   A deletion that was answered took effect between the first try of its op id and its answer. If something that was answered
   before that first try shows the run alive, its end must have been asked for before the deletion was answered; an end that
   was refused is none, one whose answer was lost may be one. After the answer nothing about the run succeeds: with the run goes
-  its op log, so that not even an answer of before is given again, nor is there anything for another deletion to delete. A run that may have been made once more is not judged here,
-  and of one that nothing shows before its deletion nobody knows how it stood."
+  its op log, so that not even an answer of before is given again, nor is there anything for another deletion to delete. A run that
+  may have been made once more is not judged here, and of one that nothing shows before its deletion nobody knows how it stood."
   (:require [gossip-rs.history :as h]
             [gossip-rs.invariants.facts :as facts :refer [violation]]))
 
@@ -26,7 +26,7 @@
   [{:keys [f] :as call}]
   (and (h/ok? call)
        (not= :delete-run f)
-       (or (not (facts/reads f)) (facts/fresh? call))))
+       (facts/of-now? call)))
 
 (defn- life
   "What the calls about a run, none of which failed, tell of it: the place of the first answer that shows it `:alive`, that of

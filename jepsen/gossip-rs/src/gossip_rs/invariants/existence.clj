@@ -55,7 +55,7 @@
   [{:keys [f] :as call}]
   (let [reason (errors/reason-of call)]
     (and (h/failed? call)
-         (or (not (facts/reads f)) (facts/fresh? call))
+         (facts/of-now? call)
          (contains? of-the-run reason)
          (not (and (= :delete-run f) (= :op-id-conflict reason))))))
 

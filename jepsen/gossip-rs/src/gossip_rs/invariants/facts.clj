@@ -183,18 +183,16 @@
                          (mapcat shards-and-run (filter of-now? calls))))
       (kin made)))
 
-(defn- misdirected?
-  "Whether a call names another run than its shard's. It can have done nothing, unless an answer says that it did."
-  [runs {:keys [in] :as call}]
-  (let [of (get runs (h/shard-of call))]
-    (and (h/open? call) of (:run in) (not= of (:run in)))))
-
 (defn judged
-  "Of a history's calls those that are judged, but for those of which nobody knows that they came to a shard at all."
+  "The calls of a history that are judged. What else a recorder notes says nothing of the service; and a call that names another run than
+  its shard's can have done nothing, unless an answer says that it did."
   [ops]
-  (let [calls (filterv (comp judged-fs :f) (h/calls ops))
-        runs  (delay (shard-runs (registered calls) calls))]
-    (into [] (remove #(and (h/open? %) (:run (:in %)) (h/shard-of %) (misdirected? @runs %))) calls)))
+  (let [calls   (filterv (comp judged-fs :f) (h/calls ops))
+        runs    (delay (shard-runs (registered calls) calls))
+        astray? (fn [{{:keys [run]} :in :as call}]
+                  (when-let [shard (and (h/open? call) run (h/shard-of call))]
+                    (not= run (get @runs shard run))))]
+    (into [] (remove astray?) calls)))
 
 (defn- ranges
   "The range of each shard, [start end]. An answered maker beats those that were never answered; where several of these

@@ -42,7 +42,7 @@
   "What the calls about a run, none of which failed, tell of it: its `:ended` call and the status, of the first answer that tells
   of its end; where each end was first `:asked` for; the first answers that show it `:alive` and `:started`."
   [calls]
-  (let [answers (filter #(and (h/ok? %) (or (not (facts/reads (:f %))) (facts/fresh? %))) calls)
+  (let [answers (filter #(and (h/ok? %) (facts/of-now? %)) calls)
         least   #(when (seq %) (apply min %))
         ends    (for [{:keys [f] :as call} answers
                       :let  [status (if (= :read-run f) (shown call) (status-after f))]

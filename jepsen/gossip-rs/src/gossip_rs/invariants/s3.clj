@@ -38,7 +38,7 @@
                                 (remove h/failed? calls)))]
     (fn [call]
       (let [of        (if (:op-id (:in call)) :nameless :all)
-            [asked _]  (likeness call)]
+            [asked _] (likeness call)]
         (min (facts/effect-from facts call)
              (get @earliest [of [asked nil]] h/open-end)
              (get @earliest [of (likeness call)] h/open-end))))))
